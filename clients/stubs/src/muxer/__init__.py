@@ -1,0 +1,1 @@
+"""Holds the Muxer contract; see muxer.v1."""

@@ -1,0 +1,224 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ModelFeature(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MODEL_FEATURE_UNSPECIFIED: _ClassVar[ModelFeature]
+    MODEL_FEATURE_VISION: _ClassVar[ModelFeature]
+    MODEL_FEATURE_TOOLS: _ClassVar[ModelFeature]
+    MODEL_FEATURE_JSON: _ClassVar[ModelFeature]
+    MODEL_FEATURE_JSON_SCHEMA: _ClassVar[ModelFeature]
+    MODEL_FEATURE_REASONING: _ClassVar[ModelFeature]
+
+class ModelTier(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MODEL_TIER_UNSPECIFIED: _ClassVar[ModelTier]
+    MODEL_TIER_ECONOMY: _ClassVar[ModelTier]
+    MODEL_TIER_BALANCED: _ClassVar[ModelTier]
+    MODEL_TIER_PREMIUM: _ClassVar[ModelTier]
+
+class ExclusionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EXCLUSION_REASON_UNSPECIFIED: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_MODEL_NOT_ALLOWED: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_PROVIDER_NOT_ALLOWED: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_REGION_NOT_ALLOWED: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_FEATURE_MISSING: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_CONTEXT_WINDOW: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_COST_CEILING: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_NO_PRICE: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_NOT_REQUESTED: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_PROVIDER_NOT_CONFIGURED: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_OUTPUT_LIMIT: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_SIMULATED: _ClassVar[ExclusionReason]
+
+class Intent(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INTENT_UNSPECIFIED: _ClassVar[Intent]
+    INTENT_CHAT_LITE: _ClassVar[Intent]
+    INTENT_DEEP_REASON: _ClassVar[Intent]
+    INTENT_CODE_GEN: _ClassVar[Intent]
+    INTENT_JSON_EXTRACT: _ClassVar[Intent]
+    INTENT_TRANSLATION: _ClassVar[Intent]
+    INTENT_VISION: _ClassVar[Intent]
+    INTENT_SAFETY_RISK: _ClassVar[Intent]
+
+class Capability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CAPABILITY_UNSPECIFIED: _ClassVar[Capability]
+    CAPABILITY_LOGICAL: _ClassVar[Capability]
+    CAPABILITY_CODE: _ClassVar[Capability]
+    CAPABILITY_MATHEMATICAL: _ClassVar[Capability]
+    CAPABILITY_FACTUAL: _ClassVar[Capability]
+    CAPABILITY_CREATIVE: _ClassVar[Capability]
+    CAPABILITY_CONVERSATIONAL: _ClassVar[Capability]
+MODEL_FEATURE_UNSPECIFIED: ModelFeature
+MODEL_FEATURE_VISION: ModelFeature
+MODEL_FEATURE_TOOLS: ModelFeature
+MODEL_FEATURE_JSON: ModelFeature
+MODEL_FEATURE_JSON_SCHEMA: ModelFeature
+MODEL_FEATURE_REASONING: ModelFeature
+MODEL_TIER_UNSPECIFIED: ModelTier
+MODEL_TIER_ECONOMY: ModelTier
+MODEL_TIER_BALANCED: ModelTier
+MODEL_TIER_PREMIUM: ModelTier
+EXCLUSION_REASON_UNSPECIFIED: ExclusionReason
+EXCLUSION_REASON_MODEL_NOT_ALLOWED: ExclusionReason
+EXCLUSION_REASON_PROVIDER_NOT_ALLOWED: ExclusionReason
+EXCLUSION_REASON_REGION_NOT_ALLOWED: ExclusionReason
+EXCLUSION_REASON_FEATURE_MISSING: ExclusionReason
+EXCLUSION_REASON_CONTEXT_WINDOW: ExclusionReason
+EXCLUSION_REASON_COST_CEILING: ExclusionReason
+EXCLUSION_REASON_NO_PRICE: ExclusionReason
+EXCLUSION_REASON_NOT_REQUESTED: ExclusionReason
+EXCLUSION_REASON_PROVIDER_NOT_CONFIGURED: ExclusionReason
+EXCLUSION_REASON_OUTPUT_LIMIT: ExclusionReason
+EXCLUSION_REASON_SIMULATED: ExclusionReason
+INTENT_UNSPECIFIED: Intent
+INTENT_CHAT_LITE: Intent
+INTENT_DEEP_REASON: Intent
+INTENT_CODE_GEN: Intent
+INTENT_JSON_EXTRACT: Intent
+INTENT_TRANSLATION: Intent
+INTENT_VISION: Intent
+INTENT_SAFETY_RISK: Intent
+CAPABILITY_UNSPECIFIED: Capability
+CAPABILITY_LOGICAL: Capability
+CAPABILITY_CODE: Capability
+CAPABILITY_MATHEMATICAL: Capability
+CAPABILITY_FACTUAL: Capability
+CAPABILITY_CREATIVE: Capability
+CAPABILITY_CONVERSATIONAL: Capability
+
+class RoutingPolicy(_message.Message):
+    __slots__ = ("strategy", "allowed_models", "denied_models", "allowed_providers", "denied_providers", "allowed_regions", "required_features", "max_cost_nano_usd")
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_MODELS_FIELD_NUMBER: _ClassVar[int]
+    DENIED_MODELS_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_PROVIDERS_FIELD_NUMBER: _ClassVar[int]
+    DENIED_PROVIDERS_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_REGIONS_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    MAX_COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    strategy: str
+    allowed_models: _containers.RepeatedScalarFieldContainer[str]
+    denied_models: _containers.RepeatedScalarFieldContainer[str]
+    allowed_providers: _containers.RepeatedScalarFieldContainer[str]
+    denied_providers: _containers.RepeatedScalarFieldContainer[str]
+    allowed_regions: _containers.RepeatedScalarFieldContainer[str]
+    required_features: _containers.RepeatedScalarFieldContainer[ModelFeature]
+    max_cost_nano_usd: int
+    def __init__(self, strategy: _Optional[str] = ..., allowed_models: _Optional[_Iterable[str]] = ..., denied_models: _Optional[_Iterable[str]] = ..., allowed_providers: _Optional[_Iterable[str]] = ..., denied_providers: _Optional[_Iterable[str]] = ..., allowed_regions: _Optional[_Iterable[str]] = ..., required_features: _Optional[_Iterable[_Union[ModelFeature, str]]] = ..., max_cost_nano_usd: _Optional[int] = ...) -> None: ...
+
+class RouteDecision(_message.Message):
+    __slots__ = ("decision_id", "create_time", "requested_model", "selected_model", "selected_provider", "fallback_models", "strategy", "explanation", "classification", "candidates", "exclusions", "policy_version", "price_book_version", "fleet_version", "estimated_input_tokens")
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_MODEL_FIELD_NUMBER: _ClassVar[int]
+    SELECTED_MODEL_FIELD_NUMBER: _ClassVar[int]
+    SELECTED_PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_MODELS_FIELD_NUMBER: _ClassVar[int]
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    CLASSIFICATION_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    EXCLUSIONS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PRICE_BOOK_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FLEET_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    decision_id: str
+    create_time: _timestamp_pb2.Timestamp
+    requested_model: str
+    selected_model: str
+    selected_provider: str
+    fallback_models: _containers.RepeatedScalarFieldContainer[str]
+    strategy: str
+    explanation: str
+    classification: Classification
+    candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
+    exclusions: _containers.RepeatedCompositeFieldContainer[Exclusion]
+    policy_version: str
+    price_book_version: str
+    fleet_version: str
+    estimated_input_tokens: int
+    def __init__(self, decision_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., requested_model: _Optional[str] = ..., selected_model: _Optional[str] = ..., selected_provider: _Optional[str] = ..., fallback_models: _Optional[_Iterable[str]] = ..., strategy: _Optional[str] = ..., explanation: _Optional[str] = ..., classification: _Optional[_Union[Classification, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., policy_version: _Optional[str] = ..., price_book_version: _Optional[str] = ..., fleet_version: _Optional[str] = ..., estimated_input_tokens: _Optional[int] = ...) -> None: ...
+
+class Candidate(_message.Message):
+    __slots__ = ("model", "provider", "tier", "score", "factors", "estimated_cost_nano_usd")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    FACTORS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    provider: str
+    tier: ModelTier
+    score: float
+    factors: _containers.RepeatedCompositeFieldContainer[ScoreFactor]
+    estimated_cost_nano_usd: int
+    def __init__(self, model: _Optional[str] = ..., provider: _Optional[str] = ..., tier: _Optional[_Union[ModelTier, str]] = ..., score: _Optional[float] = ..., factors: _Optional[_Iterable[_Union[ScoreFactor, _Mapping]]] = ..., estimated_cost_nano_usd: _Optional[int] = ...) -> None: ...
+
+class ScoreFactor(_message.Message):
+    __slots__ = ("name", "value", "weight")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: float
+    weight: float
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., weight: _Optional[float] = ...) -> None: ...
+
+class Exclusion(_message.Message):
+    __slots__ = ("model", "provider", "reason", "detail")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    provider: str
+    reason: ExclusionReason
+    detail: str
+    def __init__(self, model: _Optional[str] = ..., provider: _Optional[str] = ..., reason: _Optional[_Union[ExclusionReason, str]] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class Classification(_message.Message):
+    __slots__ = ("intent", "confidence", "capabilities", "complexity", "signals", "classifier_version")
+    INTENT_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    COMPLEXITY_FIELD_NUMBER: _ClassVar[int]
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
+    CLASSIFIER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    intent: Intent
+    confidence: float
+    capabilities: _containers.RepeatedCompositeFieldContainer[CapabilityScore]
+    complexity: float
+    signals: _containers.RepeatedCompositeFieldContainer[Signal]
+    classifier_version: str
+    def __init__(self, intent: _Optional[_Union[Intent, str]] = ..., confidence: _Optional[float] = ..., capabilities: _Optional[_Iterable[_Union[CapabilityScore, _Mapping]]] = ..., complexity: _Optional[float] = ..., signals: _Optional[_Iterable[_Union[Signal, _Mapping]]] = ..., classifier_version: _Optional[str] = ...) -> None: ...
+
+class CapabilityScore(_message.Message):
+    __slots__ = ("capability", "score")
+    CAPABILITY_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    capability: Capability
+    score: float
+    def __init__(self, capability: _Optional[_Union[Capability, str]] = ..., score: _Optional[float] = ...) -> None: ...
+
+class Signal(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: float
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...

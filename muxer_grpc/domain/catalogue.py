@@ -1,0 +1,129 @@
+"""The models that can be chosen, as data."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from types import MappingProxyType
+
+from muxer_grpc.domain.money import FREE, Price
+
+
+class Feature(Enum):
+    """Names what a model can do beyond answering text with text."""
+
+    VISION = "vision"
+    TOOLS = "tools"
+    JSON = "json"
+    JSON_SCHEMA = "json_schema"
+    REASONING = "reasoning"
+
+
+class Tier(Enum):
+    """Names the price and strength class of a model."""
+
+    ECONOMY = "economy"
+    BALANCED = "balanced"
+    PREMIUM = "premium"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """An entry of the catalogue.
+
+    `name` is `provider/vendor_model`. `context_window` bounds input and output together, `max_output_tokens` the
+    output, both in tokens. `price` is None where no price is known; such a model is never chosen. `quality` is the
+    prior quality of its answers, 0 to 1.
+    """
+
+    name: str
+    provider: str
+    vendor_model: str
+    tier: Tier
+    context_window: int
+    max_output_tokens: int
+    features: frozenset[Feature] = frozenset()
+    regions: tuple[str, ...] = ()
+    price: Price | None = None
+    quality: float = 0.5
+    simulated: bool = False
+
+    @property
+    def free(self) -> bool:
+        """Is true when the model is known to cost nothing."""
+        return self.price == FREE
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEntry:
+    """A vendor connection: whether it can be called, and which vendor options callers may pass through to it."""
+
+    name: str
+    configured: bool
+    detail: str = ""
+    vendor_options: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """An immutable set of providers and models; the models of unconfigured providers are known but not available.
+
+    `version` names the contents; `price_book_version` names the prices.
+    """
+
+    models: Mapping[str, Model]
+    providers: Mapping[str, ProviderEntry]
+    version: str
+    price_book_version: str
+
+    @classmethod
+    def of(
+        cls, models: Iterable[Model], providers: Iterable[ProviderEntry], *, version: str, price_book_version: str
+    ) -> Catalogue:
+        """Builds a catalogue. Raises ValueError on a duplicate name or a model of an unknown provider."""
+        by_name: dict[str, Model] = {}
+        entries = {entry.name: entry for entry in providers}
+        for model in models:
+            if model.name in by_name:
+                msg = f"model {model.name} is described twice"
+                raise ValueError(msg)
+            if model.provider not in entries:
+                msg = f"model {model.name} names the unknown provider {model.provider}"
+                raise ValueError(msg)
+            by_name[model.name] = model
+        return cls(
+            models=MappingProxyType(dict(sorted(by_name.items()))),
+            providers=MappingProxyType(dict(sorted(entries.items()))),
+            version=version,
+            price_book_version=price_book_version,
+        )
+
+    @cached_property
+    def available(self) -> tuple[Model, ...]:
+        """Lists the models whose provider is configured, by name."""
+        return tuple(model for model in self.models.values() if self.providers[model.provider].configured)
+
+    @cached_property
+    def _short_names(self) -> Mapping[str, str | None]:
+        """Maps bare vendor names to full names; None where several providers have the model."""
+        full_names: dict[str, str | None] = {}
+        for model in self.models.values():
+            full_names[model.vendor_model] = model.name if model.vendor_model not in full_names else None
+        return full_names
+
+    def resolve(self, name: str) -> Model | None:
+        """Finds a model by its full name or, where only one provider has it, by its bare name."""
+        full_name = name if name in self.models else self._short_names.get(name)
+        return None if full_name is None else self.models[full_name]
+
+    def nearest(self, name: str) -> str:
+        """Gives the full name that looks most like an unknown one, or nothing."""
+        owners = [model.name for model in self.models.values() if model.vendor_model == name]
+        if owners:
+            return " or ".join(owners)
+        known = {**{model.vendor_model: model.name for model in self.models.values()}, **{n: n for n in self.models}}
+        close = difflib.get_close_matches(name[:100], known, n=1, cutoff=0.6)
+        return known[close[0]] if close else ""
