@@ -107,6 +107,11 @@ class Catalogue:
         return tuple(model for model in self.models.values() if self.providers[model.provider].configured)
 
     @cached_property
+    def has_real_models(self) -> bool:
+        """Tells whether any available model is not simulated."""
+        return any(not model.simulated for model in self.available)
+
+    @cached_property
     def _short_names(self) -> Mapping[str, str | None]:
         """Maps bare vendor names to full names; None where several providers have the model."""
         full_names: dict[str, str | None] = {}

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from muxer_grpc.domain.catalogue import Model
-from muxer_grpc.domain.chat import ContentPart, Conversation, Message, ReasoningPart, RefusalPart, Role, TextPart, ToolCallPart
+from muxer_grpc.domain.chat import (
+    ContentPart,
+    Conversation,
+    Message,
+    ReasoningPart,
+    RefusalPart,
+    Role,
+    TextPart,
+    ToolCallPart,
+)
 from muxer_grpc.domain.decision import Decision
 from muxer_grpc.domain.errors import FailureClass, MuxerError, Reason
 from muxer_grpc.domain.money import NO_COST, NO_USAGE, Cost, Usage

@@ -40,6 +40,7 @@ class Reason(Enum):
     PROVIDER_CREDENTIALS = "PROVIDER_CREDENTIALS"
     PROVIDER_PROTOCOL = "PROVIDER_PROTOCOL"
     PROVIDER_QUOTA = "PROVIDER_QUOTA"
+    PROVIDER_MODEL_GONE = "PROVIDER_MODEL_GONE"
     STREAM_INTERRUPTED = "STREAM_INTERRUPTED"
     OVERLOADED = "OVERLOADED"
     DRAINING = "DRAINING"
@@ -76,7 +77,10 @@ class Violation:
 
 
 class MuxerError(Exception):
-    """An error that may reach a caller. `message` holds no secret and no foreign text; `metadata` repeats its variables."""
+    """An error that may reach a caller.
+
+    `message` holds no secret and no foreign text; `metadata` repeats its variables.
+    """
 
     reason: Reason
 
@@ -108,7 +112,9 @@ class ModelNotFound(MuxerError):
 
     def __init__(self, model: str, nearest: str) -> None:
         hint = f"; did you mean {nearest}?" if nearest else ""
-        super().__init__(f"model {model!r} is not in the catalogue{hint}", metadata={"model": model, "nearest": nearest})
+        super().__init__(
+            f"model {model!r} is not in the catalogue{hint}", metadata={"model": model, "nearest": nearest}
+        )
         self.model = model
 
 
@@ -128,7 +134,9 @@ class NoEligibleModel(MuxerError):
 
     reason = Reason.NO_ELIGIBLE_MODEL
 
-    def __init__(self, message: str, exclusions: Sequence[Exclusion], metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, message: str, exclusions: Sequence[Exclusion], metadata: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message, metadata={"excluded": str(len(exclusions)), **(metadata or {})})
         self.exclusions = tuple(exclusions)
 

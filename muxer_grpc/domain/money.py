@@ -56,7 +56,7 @@ class Price:
     @classmethod
     def from_usd_per_million(
         cls,
-        input: str | Decimal,
+        fresh_input: str | Decimal,
         output: str | Decimal,
         *,
         cached_input: str | Decimal | None = None,
@@ -68,10 +68,10 @@ class Price:
         Raises ValueError for a price that is negative, not a number, or finer than one pico-USD per token.
         """
         return cls(
-            input=_pico_usd_per_token(input),
+            input=_pico_usd_per_token(fresh_input),
             output=_pico_usd_per_token(output),
-            cached_input=_pico_usd_per_token(input if cached_input is None else cached_input),
-            cache_write=_pico_usd_per_token(input if cache_write is None else cache_write),
+            cached_input=_pico_usd_per_token(fresh_input if cached_input is None else cached_input),
+            cache_write=_pico_usd_per_token(fresh_input if cache_write is None else cache_write),
             reasoning=_pico_usd_per_token(output if reasoning is None else reasoning),
         )
 
@@ -104,9 +104,7 @@ class Cost:
     @property
     def total_nano(self) -> int:
         """Gives the total in nano-USD, rounded once, half to even."""
-        pico = (
-            self.input_pico + self.cached_input_pico + self.cache_write_pico + self.output_pico + self.reasoning_pico
-        )
+        pico = self.input_pico + self.cached_input_pico + self.cache_write_pico + self.output_pico + self.reasoning_pico
         return round_half_even(pico, PICO_PER_NANO)
 
 

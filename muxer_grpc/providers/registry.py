@@ -40,7 +40,8 @@ class Adapter:
     `key_variable` and `base_url_variable` name the environment variables that its users know. `default_base_url` is
     empty where an address must be configured. `vendor_options` lists the parameters of the vendor that callers may
     pass through: an allow-list, since a parameter can redirect a call (CVE-2026-84377 of another gateway).
-    `discovers_models` marks vendors whose models are those that a probe finds.
+    `discovers_models` marks vendors whose models are those that a probe finds, `discovered_models_are_free` those
+    whose models cost nothing, `found_without_configuration` those that are looked for at their default address.
     """
 
     name: str
@@ -51,6 +52,8 @@ class Adapter:
     needs_key: bool = True
     vendor_options: frozenset[str] = frozenset()
     discovers_models: bool = False
+    discovered_models_are_free: bool = False
+    found_without_configuration: bool = False
     simulated: bool = False
 
 

@@ -1,0 +1,1 @@
+"""Chooses a model: hard filters, then a ranking, then one explained decision."""

@@ -1,0 +1,1 @@
+"""Ranking strategies, one file each: every module here exports STRATEGY."""

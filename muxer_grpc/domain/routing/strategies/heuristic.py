@@ -1,0 +1,80 @@
+"""Ranks by tier: hard prompts to premium, simple ones to economy, the rest to balanced; then by quality and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from muxer_grpc.domain.catalogue import Tier
+from muxer_grpc.domain.decision import Candidate, Classification, Factor
+from muxer_grpc.domain.routing.ranking import Contender, Ranking, Strategy
+
+TIER_WEIGHT = 0.7
+QUALITY_WEIGHT = 0.15
+COST_WEIGHT = 0.15
+
+PREMIUM_FROM = 0.6
+ECONOMY_BELOW = 0.3
+
+_RANK = {Tier.ECONOMY: 0, Tier.BALANCED: 1, Tier.PREMIUM: 2}
+
+
+def wanted_tier(classification: Classification) -> Tier:
+    """Chooses the tier that suits the complexity."""
+    if classification.complexity >= PREMIUM_FROM:
+        return Tier.PREMIUM
+    return Tier.ECONOMY if classification.complexity < ECONOMY_BELOW else Tier.BALANCED
+
+
+def rank(contenders: Sequence[Contender], classification: Classification) -> Ranking:
+    """Ranks contenders; of two otherwise equal ones, the cheaper comes first."""
+    tier = wanted_tier(classification)
+    cheapest = min(contender.estimated_cost_nano_usd for contender in contenders)
+    candidates = sorted(
+        (_score(contender, tier, cheapest) for contender in contenders),
+        key=lambda candidate: (-candidate.score, candidate.estimated_cost_nano_usd, candidate.model.name),
+    )
+    return Ranking(tuple(candidates), _explain(candidates[0], tier, classification))
+
+
+def _score(contender: Contender, tier: Tier, cheapest: int) -> Candidate:
+    model = contender.model
+    cost = contender.estimated_cost_nano_usd
+    cheapness = 1.0 if cost <= cheapest else (cheapest + 1) / (cost + 1)
+    factors = (
+        _tier_factor(model.tier, tier),
+        _quality_factor(model.quality),
+        Factor("cost", cheapness, COST_WEIGHT),
+    )
+    score = factors[0].value * TIER_WEIGHT + model.quality * QUALITY_WEIGHT + cheapness * COST_WEIGHT
+    return Candidate(model, score, factors, cost)
+
+
+@lru_cache(maxsize=9)
+def _tier_factor(has: Tier, wanted: Tier) -> Factor:
+    """Rates the tier: 1 where it fits, a little more for a tier too strong than for one too weak."""
+    distance = _RANK[has] - _RANK[wanted]
+    value = 1.0 if distance == 0 else (0.5 if distance > 0 else 0.4) / abs(distance)
+    return Factor("tier", value, TIER_WEIGHT)
+
+
+@lru_cache(maxsize=1024)
+def _quality_factor(quality: float) -> Factor:
+    return Factor("quality", quality, QUALITY_WEIGHT)
+
+
+def _explain(best: Candidate, tier: Tier, classification: Classification) -> str:
+    seen = {signal.name for signal in classification.signals}
+    if seen & {"code_fence", "inline_code", "programming_words"}:
+        why = "the prompt is about code"
+    elif "complexity_words" in seen:
+        why = "the prompt calls for reasoning"
+    elif tier is Tier.ECONOMY:
+        why = "the prompt is short or simple"
+    else:
+        why = "the prompt is neither simple nor hard"
+    found = "" if best.model.tier is tier else f", the nearest to it that can answer is {best.model.tier.value}"
+    return f"{best.model.name}: {why}, which suits the {tier.value} tier{found}"
+
+
+STRATEGY = Strategy("heuristic", rank)

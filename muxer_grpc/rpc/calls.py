@@ -1,0 +1,188 @@
+"""The one wrapper around every method: admission, parsing, time limit, errors. Applied once, at registration.
+
+Facts behind it: grpc.aio takes only an `async def` with `yield` for a streaming handler; `context.abort` works by
+raising, so nothing may swallow what it raises; a CancelledError that is not the caller's would leave the caller
+without a status until its deadline (grpc/grpc#29248).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from muxer_grpc.domain.errors import InternalError, InvalidRequest, MethodNotFound, MuxerError, Overloaded, Violation
+from muxer_grpc.pipeline.time_limit import TimeLimit
+from muxer_grpc.rpc.status import CODES, status_of, trailers_of
+
+_log = logging.getLogger(__name__)
+
+Request = TypeVar("Request", bound=Message)
+
+# Time kept back from the caller's deadline, so that the reply, with its account, arrives before it.
+REPLY_RESERVE_SECONDS = 0.05
+REPLY_RESERVE_SHARE = 0.1
+
+OVERLOAD_RETRY_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """How many calls one process works on at once, and how long a call without a deadline may take (seconds)."""
+
+    max_unary: int = 2_000
+    max_streams: int = 1_000
+    default_deadline_seconds: float = 300.0
+
+
+class Calls:
+    """Knows the calls under way: admits new ones, and ends those that are left when the process drains."""
+
+    def __init__(self, limits: CallLimits, new_id: Callable[[], str]) -> None:
+        self._limits = limits
+        self._new_id = new_id
+        self._unary: set[TimeLimit] = set()
+        self._streams: set[TimeLimit] = set()
+        self._exempt: set[TimeLimit] = set()
+
+    @property
+    def under_way(self) -> int:
+        """Counts the calls under way."""
+        return len(self._unary) + len(self._streams)
+
+    def end_all(self, error: MuxerError) -> None:
+        """Ends every call under way with an error; each still says what it used and what it cost."""
+        for limit in (*self._unary, *self._streams):
+            limit.end(error)
+
+    def unary(
+        self, request_type: type[Request], behaviour: Unary[Request], *, exempt: bool = False
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Wraps a method that answers once; an `exempt` one is admitted under any load."""
+        parse = request_type.FromString
+        siblings = self._exempt if exempt else self._unary
+        most = sys.maxsize if exempt else self._limits.max_unary
+
+        async def handle(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+            async with _Call(self, context, siblings, most) as limit:
+                return (await behaviour(_parsed(parse, request), limit)).SerializeToString()
+            raise AssertionError  # unreachable: leaving the block with an error aborts the call
+
+        return grpc.unary_unary_rpc_method_handler(handle)
+
+    def server_stream(
+        self, request_type: type[Request], behaviour: ServerStream[Request], *, exempt: bool = False
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Wraps a method that answers with a stream; an `exempt` one is admitted under any load."""
+        parse = request_type.FromString
+        siblings = self._exempt if exempt else self._streams
+        most = sys.maxsize if exempt else self._limits.max_streams
+
+        async def handle(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncGenerator[bytes, None]:
+            async with (
+                _Call(self, context, siblings, most) as limit,
+                aclosing(behaviour(_parsed(parse, request), limit)) as replies,
+            ):
+                async for reply in replies:
+                    yield reply.SerializeToString()
+
+        return grpc.unary_stream_rpc_method_handler(handle)
+
+    def deadline_of(self, context: grpc.aio.ServicerContext[Any, Any]) -> float:
+        """Gives the time by which work must end, in seconds of the event loop's clock."""
+        remaining = context.time_remaining()
+        longest = self._limits.default_deadline_seconds
+        if remaining is None:
+            remaining = longest
+        else:
+            remaining = min(remaining, longest)
+            remaining -= min(REPLY_RESERVE_SECONDS, REPLY_RESERVE_SHARE * remaining)
+        return asyncio.get_running_loop().time() + remaining
+
+    def incident(self, error: BaseException) -> InternalError:
+        """Logs a defect under a fresh incident id; the caller learns the id and nothing else."""
+        incident_id = self._new_id()
+        _log.error("incident %s: a call met a defect", incident_id, exc_info=error)
+        return InternalError(incident_id)
+
+
+Unary = Callable[[Request, TimeLimit], Awaitable[Message]]
+ServerStream = Callable[[Request, TimeLimit], AsyncGenerator[Message, None]]
+
+
+class _Call:
+    """One call: an async context manager written out, since it stands on the hot path of every RPC."""
+
+    __slots__ = ("_calls", "_context", "_limit", "_most", "_siblings")
+
+    def __init__(
+        self, calls: Calls, context: grpc.aio.ServicerContext[Any, Any], siblings: set[TimeLimit], most: int
+    ) -> None:
+        self._calls = calls
+        self._context = context
+        self._siblings = siblings
+        self._most = most
+        self._limit: TimeLimit | None = None
+
+    async def __aenter__(self) -> TimeLimit:
+        if len(self._siblings) >= self._most:
+            error = Overloaded("too many calls are under way", retry_after_seconds=OVERLOAD_RETRY_SECONDS)
+            await _abort(self._context, error)
+        limit = self._limit = TimeLimit(self._calls.deadline_of(self._context))
+        self._siblings.add(limit)
+        return limit
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._limit is not None:
+            self._siblings.discard(self._limit)
+        if error is None or isinstance(error, grpc.aio.AbortError | GeneratorExit):
+            return
+        if isinstance(error, MuxerError):
+            await _abort(self._context, error)
+        elif isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                await _abort(self._context, self._calls.incident(error))
+        elif isinstance(error, Exception):
+            await _abort(self._context, self._calls.incident(error))
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: MuxerError) -> None:
+    """Ends the call with the error's status. Raises AbortError, always."""
+    status = status_of(error)
+    await context.abort(CODES[error.reason], error.message, trailing_metadata=trailers_of(error, status))
+
+
+def _parsed(parse: Callable[[bytes], Request], request: bytes) -> Request:
+    """Parses a request. Raises InvalidRequest where gRPC itself would answer INTERNAL."""
+    try:
+        return parse(request)
+    except DecodeError:
+        violation = Violation("", "malformed", "the bytes are not a message of this method's request type")
+        raise InvalidRequest([violation]) from None
+
+
+class UnknownMethods(grpc.GenericRpcHandler):
+    """Answers calls of methods that no service has. Must be registered last."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
+        """Gives a handler that refuses, whatever the shape of the call."""
+        method = str(handler_call_details.method)[:200]
+        error = MethodNotFound(f"there is no method {method}", metadata={"method": method})
+
+        async def refuse(_requests: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncGenerator[bytes, None]:
+            await _abort(context, error)
+            yield b""  # makes this a streaming handler; never reached
+
+        return grpc.stream_stream_rpc_method_handler(refuse)

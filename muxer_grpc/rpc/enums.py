@@ -1,0 +1,59 @@
+"""Enums of the domain and of the contract, side by side; a test holds each table complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import TypeVar
+
+from muxer.v1 import billing_pb2, chat_pb2, completion_pb2, errors_pb2, metrics_pb2, routing_pb2
+
+from muxer_grpc.domain import chat, completion, decision, errors, figures
+from muxer_grpc.domain.catalogue import Feature, Tier
+from muxer_grpc.domain.money import UsageSource
+
+Member = TypeVar("Member", bound=Enum)
+
+
+def _by_name(members: type[Member], wire_enum: object, prefix: str) -> dict[Member, int]:
+    """Pairs the members of a domain enum with the wire values of the same name. Raises KeyError on a gap."""
+    numbers = dict(wire_enum.items())  # type: ignore[attr-defined]
+    return {member: numbers[f"{prefix}_{member.name}"] for member in members}
+
+
+def _inverse(table: Mapping[Member, int]) -> dict[int, Member]:
+    return {number: member for member, number in table.items()}
+
+
+INTENTS = _by_name(decision.Intent, routing_pb2.Intent, "INTENT")
+CAPABILITIES = _by_name(decision.Capability, routing_pb2.Capability, "CAPABILITY")
+EXCLUSION_REASONS = _by_name(decision.ExclusionReason, routing_pb2.ExclusionReason, "EXCLUSION_REASON")
+TIERS = _by_name(Tier, routing_pb2.ModelTier, "MODEL_TIER")
+FEATURES = _by_name(Feature, routing_pb2.ModelFeature, "MODEL_FEATURE")
+OUTCOMES = _by_name(completion.Outcome, completion_pb2.Outcome, "OUTCOME")
+FINISH_REASONS = _by_name(completion.FinishReason, completion_pb2.FinishReason, "FINISH_REASON")
+FAILURE_CLASSES = _by_name(errors.FailureClass, errors_pb2.FailureClass, "FAILURE_CLASS")
+REASONS = _by_name(errors.Reason, errors_pb2.ErrorReason, "ERROR_REASON")
+DIMENSIONS = _by_name(figures.Dimension, metrics_pb2.MetricsDimension, "METRICS_DIMENSION")
+USAGE_SOURCES = {
+    UsageSource.NONE: billing_pb2.USAGE_SOURCE_UNSPECIFIED,
+    UsageSource.PROVIDER: billing_pb2.USAGE_SOURCE_PROVIDER,
+    UsageSource.COUNTED: billing_pb2.USAGE_SOURCE_COUNTED,
+    UsageSource.ESTIMATED: billing_pb2.USAGE_SOURCE_ESTIMATED,
+}
+ROLES = _by_name(chat.Role, chat_pb2.Role, "ROLE")
+
+ROLE_OF = _inverse(ROLES)
+INTENT_OF = _inverse(INTENTS)
+FEATURE_OF = _inverse(FEATURES)
+DIMENSION_OF = _inverse(DIMENSIONS)
+TOOL_CHOICE_MODE_OF = {
+    **_inverse(_by_name(chat.ToolChoiceMode, chat_pb2.ToolChoiceMode, "TOOL_CHOICE_MODE")),
+    chat_pb2.TOOL_CHOICE_MODE_UNSPECIFIED: chat.ToolChoiceMode.AUTO,
+}
+REASONING_EFFORT_OF = _inverse(_by_name(chat.ReasoningEffort, chat_pb2.ReasoningEffort, "REASONING_EFFORT"))
+IMAGE_DETAIL_OF = {
+    chat_pb2.IMAGE_DETAIL_UNSPECIFIED: chat.ImageDetail.AUTO,
+    chat_pb2.IMAGE_DETAIL_LOW: chat.ImageDetail.LOW,
+    chat_pb2.IMAGE_DETAIL_HIGH: chat.ImageDetail.HIGH,
+}

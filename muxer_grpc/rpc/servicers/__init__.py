@@ -1,0 +1,1 @@
+"""The services: each method converts, calls, converts."""

@@ -1,0 +1,104 @@
+"""MuxerService: Route, Complete, StreamComplete, GetMetrics."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from muxer.v1 import metrics_pb2, muxer_service_pb2
+
+from muxer_grpc.domain.catalogue import Catalogue
+from muxer_grpc.domain.completion import Summary
+from muxer_grpc.domain.decision import Decision
+from muxer_grpc.domain.figures import Figures
+from muxer_grpc.pipeline.pipeline import Pipeline
+from muxer_grpc.pipeline.time_limit import TimeLimit
+from muxer_grpc.rpc.calls import Calls
+from muxer_grpc.rpc.figures import read_figures_query, row_message, tally_message
+from muxer_grpc.rpc.replies import complete_response, decision_message, stream_response, timestamp_message
+from muxer_grpc.rpc.requests import read_request
+
+SERVICE = "muxer.v1.MuxerService"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFacts:
+    """What GetMetrics says of the process; `started_at` is in seconds since the epoch."""
+
+    version: str
+    instance_id: str
+    started_at: float
+
+
+class MuxerServicer:
+    """Serves the data listener."""
+
+    def __init__(self, pipeline: Pipeline, catalogue: Catalogue, figures: Figures, facts: ProcessFacts) -> None:
+        self._pipeline = pipeline
+        self._catalogue = catalogue
+        self._figures = figures
+        self._facts = facts
+
+    def handlers(self, calls: Calls) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+        """Gives the wrapped methods by name."""
+        return {
+            "Route": calls.unary(muxer_service_pb2.RouteRequest, self.route),
+            "Complete": calls.unary(muxer_service_pb2.CompleteRequest, self.complete),
+            "StreamComplete": calls.server_stream(muxer_service_pb2.StreamCompleteRequest, self.stream_complete),
+            "GetMetrics": calls.unary(muxer_service_pb2.GetMetricsRequest, self.get_metrics),
+        }
+
+    async def route(
+        self, request: muxer_service_pb2.RouteRequest, _limit: TimeLimit
+    ) -> muxer_service_pb2.RouteResponse:
+        """Decides."""
+        decision = self._pipeline.plan(read_request(request.spec, self._catalogue))
+        return muxer_service_pb2.RouteResponse(decision=decision_message(decision))
+
+    async def complete(
+        self, request: muxer_service_pb2.CompleteRequest, limit: TimeLimit
+    ) -> muxer_service_pb2.CompleteResponse:
+        """Decides and answers in one reply."""
+        completion = await self._pipeline.complete(read_request(request.spec, self._catalogue), limit)
+        return complete_response(completion)
+
+    async def stream_complete(
+        self, request: muxer_service_pb2.StreamCompleteRequest, limit: TimeLimit
+    ) -> AsyncGenerator[muxer_service_pb2.StreamCompleteResponse, None]:
+        """Decides and answers as a stream.
+
+        The decision waits for the first event after it: sending it would commit the call, and the connection would
+        carry it as a message of its own.
+        """
+        decision: Decision | None = None
+        async with aclosing(self._pipeline.run(read_request(request.spec, self._catalogue), limit)) as events:
+            async for event in events:
+                if isinstance(event, Decision):
+                    decision = event
+                    continue
+                if decision is not None:
+                    yield stream_response(decision)
+                    decision = None
+                yield stream_response(event)
+                if isinstance(event, Summary) and event.error is not None:
+                    raise event.error
+
+    async def get_metrics(
+        self, request: muxer_service_pb2.GetMetricsRequest, _limit: TimeLimit
+    ) -> muxer_service_pb2.GetMetricsResponse:
+        """Shows figures."""
+        query = read_figures_query(request, self._catalogue)
+        return muxer_service_pb2.GetMetricsResponse(
+            scope=metrics_pb2.METRICS_SCOPE_PROCESS,
+            rows=[row_message(row) for row in self._figures.rows(query)],
+            total=tally_message(self._figures.total(query)),
+            process=metrics_pb2.ProcessStatus(
+                version=self._facts.version,
+                start_time=timestamp_message(self._facts.started_at),
+                completions_in_flight=self._figures.in_flight,
+                instance_id=self._facts.instance_id,
+            ),
+        )

@@ -1,0 +1,131 @@
+"""THE error map: from a MuxerError to a google.rpc.Status with the details that a program can act on.
+
+Details and their meaning: google/rpc/error_details.proto and AIP-193. Pushback: gRFC A6.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from muxer.v1 import completion_pb2
+
+from muxer_grpc.domain.decision import Exclusion
+from muxer_grpc.domain.errors import (
+    CompletionFailed,
+    InvalidRequest,
+    ModelNotFound,
+    MuxerError,
+    NoEligibleModel,
+    Reason,
+    ResourceNotFound,
+)
+from muxer_grpc.rpc.replies import duration_message, summary_message
+
+DOMAIN = "muxer.v1"
+DETAILS_KEY = "grpc-status-details-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+
+# A pushback of 0 makes gRPC clients hang past their deadline (grpc/grpc#41036).
+MIN_PUSHBACK_MS = 10
+MAX_EXCLUSIONS = 20
+
+CODES = {
+    Reason.INVALID_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.MODEL_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.NO_ELIGIBLE_MODEL: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.CONTEXT_TOO_LONG: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.CONTENT_POLICY: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.PROVIDER_REJECTED: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.NO_PROVIDER_AVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Reason.PROVIDER_TIMEOUT: grpc.StatusCode.UNAVAILABLE,
+    Reason.PROVIDER_CREDENTIALS: grpc.StatusCode.INTERNAL,
+    Reason.PROVIDER_PROTOCOL: grpc.StatusCode.INTERNAL,
+    Reason.PROVIDER_QUOTA: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.PROVIDER_MODEL_GONE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.STREAM_INTERRUPTED: grpc.StatusCode.UNAVAILABLE,
+    Reason.OVERLOADED: grpc.StatusCode.UNAVAILABLE,
+    Reason.DRAINING: grpc.StatusCode.UNAVAILABLE,
+    Reason.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Reason.CANCELLED: grpc.StatusCode.CANCELLED,
+    Reason.INTERNAL: grpc.StatusCode.INTERNAL,
+    Reason.METHOD_NOT_FOUND: grpc.StatusCode.UNIMPLEMENTED,
+    Reason.RESOURCE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+}
+
+# A retry of these costs money again, so gRPC must not do it by itself.
+_NO_AUTOMATIC_RETRY = frozenset({Reason.PROVIDER_TIMEOUT, Reason.STREAM_INTERRUPTED})
+
+
+def status_of(error: MuxerError) -> status_pb2.Status:
+    """Builds the status: the code, a message without foreign text, ErrorInfo, and at most one of each other detail."""
+    status = status_pb2.Status(code=CODES[error.reason].value[0], message=error.message)
+    info = error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN, metadata=error.metadata)
+    for detail in (info, *_details_of(error)):
+        status.details.add().Pack(detail)
+    return status
+
+
+def trailers_of(error: MuxerError, status: status_pb2.Status) -> tuple[tuple[str, str | bytes], ...]:
+    """Builds the trailing metadata. It must be a tuple: grpc.aio answers a list with UNKNOWN."""
+    details = (DETAILS_KEY, status.SerializeToString())
+    pushback = pushback_ms_of(error)
+    return (details,) if pushback is None else (details, (PUSHBACK_KEY, str(pushback)))
+
+
+def pushback_ms_of(error: MuxerError) -> int | None:
+    """Chooses the pushback: a jittered delay where waiting helps, -1 where a retry costs money, else none."""
+    if error.reason in _NO_AUTOMATIC_RETRY:
+        return -1
+    if error.retry_after_seconds is None or CODES[error.reason] is not grpc.StatusCode.UNAVAILABLE:
+        return None
+    # Jitter spreads the callers; it decides nothing else, so the plain generator will do.
+    delay = error.retry_after_seconds * 1000 * random.uniform(1.0, 1.25)  # noqa: S311
+    return max(MIN_PUSHBACK_MS, round(delay))
+
+
+def _details_of(error: MuxerError) -> Iterator[Message]:
+    if isinstance(error, InvalidRequest):
+        yield error_details_pb2.BadRequest(
+            field_violations=[
+                error_details_pb2.BadRequest.FieldViolation(
+                    field=violation.field, description=violation.description, reason=violation.rule.upper()
+                )
+                for violation in error.violations
+            ]
+        )
+    elif isinstance(error, ModelNotFound):
+        yield error_details_pb2.ResourceInfo(
+            resource_type="muxer.v1.Model", resource_name=error.model, description=error.message
+        )
+        yield error_details_pb2.BadRequest(
+            field_violations=[
+                error_details_pb2.BadRequest.FieldViolation(
+                    field="spec.requested_model", description=error.message, reason="UNKNOWN"
+                )
+            ]
+        )
+    elif isinstance(error, ResourceNotFound):
+        yield error_details_pb2.ResourceInfo(
+            resource_type=f"muxer.v1.{error.kind}", resource_name=error.name, description=error.message
+        )
+    elif isinstance(error, NoEligibleModel):
+        yield _precondition_failure(error.exclusions)
+    elif isinstance(error, CompletionFailed):
+        yield completion_pb2.CompletionFailure(summary=summary_message(error.summary))
+    if error.retry_after_seconds is not None:
+        yield error_details_pb2.RetryInfo(retry_delay=duration_message(max(0.0, error.retry_after_seconds)))
+
+
+def _precondition_failure(exclusions: tuple[Exclusion, ...]) -> error_details_pb2.PreconditionFailure:
+    return error_details_pb2.PreconditionFailure(
+        violations=[
+            error_details_pb2.PreconditionFailure.Violation(
+                type=exclusion.reason.name, subject=exclusion.model.name, description=exclusion.detail
+            )
+            for exclusion in exclusions[:MAX_EXCLUSIONS]
+        ]
+    )

@@ -1,0 +1,215 @@
+"""Runs the service: one process on its listeners until a signal, or a supervisor of several such processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import multiprocessing
+import signal
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from grpc_channelz.v1 import channelz_pb2_grpc
+from grpc_channelz.v1._async import ChannelzServicer
+
+from muxer_grpc.bootstrap import App, new_id, open_app
+from muxer_grpc.domain.errors import Draining
+from muxer_grpc.rpc.calls import CallLimits, Calls
+from muxer_grpc.rpc.listener import Listener, ListenerOptions
+from muxer_grpc.rpc.servicers import catalogue as catalogue_service
+from muxer_grpc.rpc.servicers import muxer as muxer_service
+from muxer_grpc.rpc.tls import TlsFiles
+from muxer_grpc.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+# The last part of the grace is kept for ending what is left with an answer, instead of being cut by gRPC.
+ENDING_SHARE = 0.2
+ENDING_SECONDS = 2.0
+
+CHANNELZ = "grpc.channelz.v1.Channelz"
+
+
+@dataclass(slots=True)
+class RunningServer:
+    """A started server: where it listens, and how it stops. Times are in seconds."""
+
+    app: App
+    data: Listener
+    admin: Listener | None
+    calls: Calls
+    announce_seconds: float
+    grace_seconds: float
+
+    async def drain(self) -> None:
+        """Stops without losing an answer: declare, announce, refuse new calls, wait, end what is left with its account."""
+        listeners = [listener for listener in (self.data, self.admin) if listener is not None]
+        for listener in listeners:
+            listener.health.drain()
+        if self.announce_seconds:
+            await asyncio.sleep(self.announce_seconds)
+        ending = min(ENDING_SECONDS, ENDING_SHARE * self.grace_seconds)
+        stopping = asyncio.gather(*(listener.server.stop(self.grace_seconds) for listener in listeners))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.grace_seconds - ending):
+                await asyncio.shield(stopping)
+        self.calls.end_all(Draining("the process is shutting down", retry_after_seconds=0.05))
+        await stopping
+
+
+@asynccontextmanager
+async def running_server(settings: Settings, *, reuse_port: bool = False) -> AsyncGenerator[RunningServer, None]:
+    """Starts the listeners; on leaving, drains them and closes everything."""
+    async with open_app(settings) as app:
+        calls = Calls(
+            CallLimits(
+                max_unary=settings.server.max_concurrent_calls,
+                max_streams=settings.server.max_concurrent_stream_calls,
+                default_deadline_seconds=settings.server.default_deadline_seconds,
+            ),
+            new_id,
+        )
+        server = RunningServer(
+            app=app,
+            data=Listener(
+                _options(settings, settings.server.listen, reuse_port=reuse_port),
+                {muxer_service.SERVICE: app.muxer},
+                calls,
+            ),
+            admin=_admin_listener(settings, app, calls, reuse_port=reuse_port),
+            calls=calls,
+            announce_seconds=settings.server.drain_announce_seconds,
+            grace_seconds=settings.server.drain_grace_seconds,
+        )
+        try:
+            await server.data.start()
+            if server.admin is not None:
+                await server.admin.start()
+            yield server
+        finally:
+            await server.drain()
+
+
+def _admin_listener(settings: Settings, app: App, calls: Calls, *, reuse_port: bool) -> Listener | None:
+    if not settings.server.admin_listen:
+        return None
+    options = _options(settings, settings.server.admin_listen, reuse_port=reuse_port)
+    listener = Listener(options, {catalogue_service.SERVICE: app.catalogue_service}, calls)
+    channelz_pb2_grpc.add_ChannelzServicer_to_server(ChannelzServicer(), listener.server)
+    listener.describe(CHANNELZ)
+    return listener
+
+
+def _options(settings: Settings, addresses: str, *, reuse_port: bool) -> ListenerOptions:
+    server = settings.server
+    return ListenerOptions(
+        addresses=tuple(part.strip() for part in addresses.split(",") if part.strip()),
+        max_receive_bytes=server.max_receive_bytes,
+        max_send_bytes=server.max_send_bytes,
+        keepalive_seconds=server.keepalive_seconds,
+        min_client_ping_interval_seconds=server.min_client_ping_interval_seconds,
+        max_connection_age_seconds=server.max_connection_age_seconds,
+        max_connection_age_grace_seconds=server.max_connection_age_grace_seconds,
+        max_connection_idle_seconds=server.max_connection_idle_seconds,
+        max_concurrent_streams=server.max_concurrent_streams,
+        max_concurrent_calls=server.max_concurrent_calls + server.max_concurrent_stream_calls,
+        reuse_port=reuse_port,
+        reflection=server.reflection,
+        tls=_tls_files(settings),
+    )
+
+
+def _tls_files(settings: Settings) -> TlsFiles | None:
+    tls = settings.tls
+    if tls.certificate_file is None or tls.key_file is None:
+        return None
+    return TlsFiles(
+        certificate=tls.certificate_file,
+        key=tls.key_file,
+        client_ca=tls.client_ca_file,
+        require_client=tls.require_client_certificate,
+        reload_seconds=tls.reload_seconds,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a service listens, once it does."""
+
+    data: tuple[str, ...]
+    admin: tuple[str, ...]
+    tls: bool
+
+
+Ready = Callable[[Listening], None]
+
+
+async def _serve_until_signal(settings: Settings, ready: Ready, *, worker: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if worker:
+        _follow_supervisor(loop, stop)
+    async with running_server(settings, reuse_port=worker) as server:
+        # What was loaded to start stays to the end: keep the collector from walking it again and again.
+        gc.collect()
+        gc.freeze()
+        admin = () if server.admin is None else server.admin.addresses
+        ready(Listening(server.data.addresses, admin, tls=_tls_files(settings) is not None))
+        await stop.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        _log.info("draining")
+    _log.info("stopped")
+
+
+def _follow_supervisor(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Lets a worker listen to its supervisor alone: a terminal sends SIGINT to both, and a dead supervisor sends nothing."""
+    loop.remove_signal_handler(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        loop.add_reader(supervisor.sentinel, stop.set)
+
+
+def serve_process(settings: Settings, ready: Ready, *, worker: bool = False) -> int:
+    """Serves in this process until SIGTERM or SIGINT, then drains. Gives the exit code; a second signal cuts short.
+
+    A `worker` shares its port with others and ends with its supervisor.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
+        try:
+            runner.run(_serve_until_signal(settings, ready, worker=worker))
+        except OSError as error:
+            _log.error("cannot serve: %s", error)
+            return 1
+    return 0
+
+
+def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if not settings.server.uvloop:
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Any = uvloop.new_event_loop
+    return factory  # type: ignore[no-any-return]
+
+
+def serve(settings: Settings, ready: Ready | None = None) -> int:
+    """Serves until a signal, with as many processes as the settings ask for. Gives the exit code."""
+    if settings.server.workers > 1:
+        from muxer_grpc.workers import Supervisor
+
+        return Supervisor(settings, ready or _log_ready).run()
+    return serve_process(settings, ready or _log_ready)
+
+
+def _log_ready(listening: Listening) -> None:
+    _log.info("serving on %s, admin on %s", ", ".join(listening.data), ", ".join(listening.admin) or "no address")

@@ -1,0 +1,124 @@
+"""Several processes on one port: one per core, spawned, each with an event loop and gRPC objects of its own.
+
+gRPC must not be used before a fork (grpc/grpc doc/fork_support.md), so workers are spawned; the kernel spreads
+connections over them by SO_REUSEPORT.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING
+
+from muxer_grpc.telemetry.logs import set_up_logging
+
+if TYPE_CHECKING:
+    from muxer_grpc.server import Listening
+    from muxer_grpc.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+RESTART_SECONDS = 1.0
+MAX_RESTARTS = 5
+RESTART_WINDOW_SECONDS = 60.0
+
+
+def _work(settings: Settings, connection: Connection) -> None:
+    """Runs a worker: the whole life of a spawned process."""
+    from muxer_grpc.server import serve_process
+
+    set_up_logging(settings.log.level, settings.log.format)
+    raise SystemExit(serve_process(settings, connection.send, worker=True))
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: SpawnProcess
+    connection: Connection
+    ready: bool = False
+
+
+class Supervisor:
+    """Starts workers, says when all of them serve, replaces one that dies, and passes a stop on to all."""
+
+    def __init__(self, settings: Settings, ready: Callable[[Listening], None]) -> None:
+        self._settings = settings
+        self._ready = ready
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: list[_Worker] = []
+        self._restarts: list[float] = []
+        self._stopping = False
+        self._announced = False
+
+    def run(self) -> int:
+        """Runs until SIGTERM or SIGINT, or until workers die faster than they can be replaced (exit code 1)."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        self._workers = [self._start() for _ in range(self._settings.server.workers)]
+        failed = False
+        while self._workers:
+            sources = [worker.process.sentinel for worker in self._workers]
+            pipes = [worker.connection for worker in self._workers if not worker.ready]
+            wait([*sources, *pipes], timeout=0.5)
+            self._hear_of_readiness()
+            failed = self._bury_the_dead() or failed
+        return 1 if failed else 0
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=_work, args=(self._settings, theirs), name="muxer-worker")
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _hear_of_readiness(self) -> None:
+        for worker in self._workers:
+            if not worker.ready and worker.connection.poll():
+                try:
+                    listening = worker.connection.recv()
+                except EOFError:
+                    continue
+                worker.ready = True
+                if not self._announced and all(each.ready for each in self._workers):
+                    self._announced = True
+                    self._ready(listening)
+
+    def _bury_the_dead(self) -> bool:
+        """Removes ended workers and replaces those that died unasked. Tells whether the service has failed."""
+        failed = False
+        for worker in [w for w in self._workers if not w.process.is_alive()]:
+            self._workers.remove(worker)
+            code = worker.process.exitcode
+            worker.connection.close()
+            if self._stopping:
+                failed = failed or bool(code)
+                continue
+            _log.error("worker %s ended with code %s", worker.process.pid, code)
+            if not worker.ready or not self._may_restart():
+                failed = True
+                self._stop()
+                continue
+            time.sleep(RESTART_SECONDS)
+            self._workers.append(self._start())
+        return failed
+
+    def _may_restart(self) -> bool:
+        now = time.monotonic()
+        self._restarts = [at for at in self._restarts if now - at < RESTART_WINDOW_SECONDS]
+        self._restarts.append(now)
+        return len(self._restarts) <= MAX_RESTARTS
+
+    def _stop(self, *_signal: object) -> None:
+        """Passes the stop on. A second call ends the workers at once."""
+        for worker in self._workers:
+            if self._stopping:
+                worker.process.kill()
+            else:
+                worker.process.terminate()
+        self._stopping = True
