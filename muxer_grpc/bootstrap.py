@@ -15,6 +15,7 @@ from muxer_grpc.domain.catalogue import Catalogue, Model, ProviderEntry
 from muxer_grpc.domain.errors import ProviderFailure
 from muxer_grpc.domain.figures import Figures
 from muxer_grpc.domain.ports import ProbeResult, Provider
+from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY
 from muxer_grpc.pipeline.pipeline import Pipeline, Surroundings
 from muxer_grpc.providers.model_rows import ModelRow, load_rows, to_model
 from muxer_grpc.providers.registry import Adapter, Connection, Timeouts, adapters
@@ -61,7 +62,8 @@ async def open_app(settings: Settings) -> AsyncGenerator[App, None]:
     """Builds the application, and closes its connections on leaving."""
     configured = await _configure_all(settings)
     try:
-        yield _assemble(settings, configured)
+        providers = {c.entry.name: c.provider for c in configured if c.provider is not None}
+        yield assemble(_catalogue_of(configured), providers, settings.routing.default_strategy)
     finally:
         open_ones = [c.provider for c in configured if c.provider is not None]
         await asyncio.gather(*(provider.aclose() for provider in open_ones))
@@ -73,15 +75,15 @@ async def describe(settings: Settings) -> Catalogue:
         return app.catalogue
 
 
-def _assemble(settings: Settings, configured: Iterable[ConfiguredProvider]) -> App:
-    catalogue = _catalogue_of(configured)
+def assemble(catalogue: Catalogue, providers: Mapping[str, Provider], default_strategy: str = DEFAULT_STRATEGY) -> App:
+    """Wires an application from its parts; tests hand in fakes."""
     figures = Figures()
     surroundings = Surroundings(
         catalogue=catalogue,
-        providers={c.entry.name: c.provider for c in configured if c.provider is not None},
+        providers=providers,
         observer=figures,
         new_id=new_id,
-        default_strategy=settings.routing.default_strategy,
+        default_strategy=default_strategy,
     )
     pipeline = Pipeline(surroundings)
     facts = ProcessFacts(version=__version__, instance_id=new_id(), started_at=time.time())
@@ -212,7 +214,7 @@ def _discovered_rows(
     for name in found:
         hint = hints.get(name) or hints.get(name.split(":", 1)[0])
         if hint is not None:
-            rows.setdefault(name, hint.model_copy(update={"name": name}))
+            rows.setdefault(name, hint.model_copy(update={"name": name, "vendor_model": name}))
         else:
             row = ModelRow(
                 name=name, context_window=UNKNOWN_MODEL_CONTEXT, max_output_tokens=UNKNOWN_MODEL_OUTPUT, free=free
@@ -225,5 +227,7 @@ def _models(
     rows: Mapping[str, ModelRow], name: str, adapter: Adapter, chosen: ProviderSettings
 ) -> tuple[Model, ...]:
     regions = tuple(chosen.regions)
-    described = (row if row.regions or not regions else row.model_copy(update={"regions": regions}) for row in rows.values())
+    described = [
+        row if row.regions or not regions else row.model_copy(update={"regions": regions}) for row in rows.values()
+    ]
     return tuple(to_model(row, name, simulated=adapter.simulated) for row in described)

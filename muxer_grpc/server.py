@@ -46,7 +46,7 @@ class RunningServer:
     grace_seconds: float
 
     async def drain(self) -> None:
-        """Stops without losing an answer: declare, announce, refuse new calls, wait, end what is left with its account."""
+        """Stops without losing an answer: declare, announce, refuse new calls, wait, end the rest with its account."""
         listeners = [listener for listener in (self.data, self.admin) if listener is not None]
         for listener in listeners:
             listener.health.drain()
@@ -169,7 +169,7 @@ async def _serve_until_signal(settings: Settings, ready: Ready, *, worker: bool)
 
 
 def _follow_supervisor(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Lets a worker listen to its supervisor alone: a terminal sends SIGINT to both, and a dead supervisor sends nothing."""
+    """Lets a worker listen to its supervisor alone: a terminal sends SIGINT to both; a dead one sends nothing."""
     loop.remove_signal_handler(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     supervisor = multiprocessing.parent_process()

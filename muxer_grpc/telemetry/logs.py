@@ -1,4 +1,4 @@
-"""Logs: JSON lines for machines, short lines for a terminal. No prompt, no secret, no foreign exception text in fields."""
+"""Logs: JSON lines for machines, short lines for a terminal. No prompt, no secret."""
 
 from __future__ import annotations
 

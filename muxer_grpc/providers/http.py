@@ -1,0 +1,199 @@
+"""HTTP to a vendor: httpx's types on the aiohttp transport, called directly.
+
+Measured on one core: 1,850 calls/s so, 1,250 with httpx's client on the same transport, 650 with stock httpx, whose
+pool also dies for good when calls are cancelled (encode/httpcore#1093). Proxies of the environment are not used,
+redirects are not followed, and compressed replies are refused, since nothing asked for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager, suppress
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from muxer_grpc.domain.errors import FailureClass, ProviderFailure
+from muxer_grpc.providers.registry import Connection
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_ERROR_BODY_BYTES = 64 * 1024
+# The last bytes of a stream's framing come with its end mark, or right behind it.
+DRAIN_SECONDS = 0.05
+
+
+class HttpReply:
+    """A reply whose body has not been read yet."""
+
+    def __init__(self, response: httpx.Response, gap_seconds: float) -> None:
+        self._response = response
+        self._gap_seconds = gap_seconds
+        self.status = response.status_code
+        self.headers = response.headers
+
+    @property
+    def media_type(self) -> str:
+        """Gives the media type without parameters, in lower case."""
+        return str(self.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yields the body as it comes. Raises ProviderFailure when it stalls, breaks, or never ends."""
+        received = 0
+        body: AsyncIterator[bytes] = self._response.stream.__aiter__()  # type: ignore[union-attr]
+        while True:
+            with translated_errors():
+                async with asyncio.timeout(self._gap_seconds):
+                    chunk = await anext(body, None)
+            if chunk is None:
+                return
+            received += len(chunk)
+            if received > MAX_BODY_BYTES:
+                raise ProviderFailure(FailureClass.PROTOCOL, f"a body of more than {MAX_BODY_BYTES} bytes")
+            yield chunk
+
+    async def read(self, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
+        """Reads the whole body. Raises ProviderFailure when it breaks or is longer than the limit."""
+        pieces = []
+        received = 0
+        async for chunk in self.chunks():
+            received += len(chunk)
+            if received > limit_bytes:
+                raise ProviderFailure(FailureClass.PROTOCOL, f"a body of more than {limit_bytes} bytes")
+            pieces.append(chunk)
+        return b"".join(pieces)
+
+    async def drain(self) -> None:
+        """Reads what is left after the end mark, so that the connection can be used again; never waits long for it."""
+        with suppress(ProviderFailure, TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS), aclosing(self.chunks()) as chunks:
+                async for _ in chunks:
+                    pass
+
+    async def read_error(self) -> bytes:
+        """Reads the body of an error as far as it helps; an endless or broken one is cut."""
+        pieces = []
+        received = 0
+        try:
+            async for chunk in self.chunks():
+                pieces.append(chunk)
+                received += len(chunk)
+                if received > MAX_ERROR_BODY_BYTES:
+                    break
+        except ProviderFailure:
+            # The status already says that the call failed; the body would only have said more.
+            pass
+        return b"".join(pieces)[:MAX_ERROR_BODY_BYTES]
+
+
+class HttpTransport:
+    """Connections to one vendor. Build it anywhere; it connects in the loop of its first call."""
+
+    def __init__(self, connection: Connection, headers: Mapping[str, str]) -> None:
+        self._base = checked_base_url(connection.base_url)
+        self._headers = httpx.Headers({"accept-encoding": "identity", "user-agent": "muxer", **headers})
+        self._post_headers = httpx.Headers({**self._headers, "content-type": "application/json"})
+        timeouts = connection.timeouts
+        self._gap_seconds = timeouts.gap
+        self._timeouts = {
+            "timeout": {"connect": timeouts.connect, "read": timeouts.first_byte, "pool": timeouts.pool}
+        }
+        self._urls: dict[str, httpx.URL] = {}
+        self._context = _tls_context() if self._base.startswith("https") else _no_tls_context()
+        self._max_connections = connection.max_connections
+        self._transport = AiohttpTransport(verify=self._context, client=self._session)
+
+    def _session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=self._max_connections, ssl=self._context)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+
+    def post(self, path: str, body: bytes) -> AbstractAsyncContextManager[HttpReply]:
+        """Sends a JSON body. Leaving the block ends the exchange, read or not."""
+        return self._exchange(httpx.Request("POST", self._url(path), headers=self._post_headers, content=body))
+
+    def get(self, path: str) -> AbstractAsyncContextManager[HttpReply]:
+        """Asks for a resource. Leaving the block ends the exchange, read or not."""
+        return self._exchange(httpx.Request("GET", self._url(path), headers=self._headers))
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        await self._transport.aclose()
+
+    @asynccontextmanager
+    async def _exchange(self, request: httpx.Request) -> AsyncGenerator[HttpReply, None]:
+        request.extensions = self._timeouts
+        with translated_errors():
+            response = await self._transport.handle_async_request(request)
+        try:
+            reply = HttpReply(response, self._gap_seconds)
+            if 300 <= reply.status < 400:
+                raise ProviderFailure(FailureClass.PROTOCOL, "a redirect", http_status=reply.status)
+            if reply.headers.get("content-encoding", "identity") != "identity":
+                raise ProviderFailure(FailureClass.PROTOCOL, "a compressed reply", http_status=reply.status)
+            yield reply
+        finally:
+            # Closing an unfinished HTTP/1 reply drops its connection: the vendor learns that nobody is reading.
+            await response.stream.aclose()  # type: ignore[union-attr]
+
+    def _url(self, path: str) -> httpx.URL:
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = httpx.URL(self._base + path)
+        return url
+
+
+def checked_base_url(url: str) -> str:
+    """Gives an operator's base URL without its trailing slash. Raises ValueError on what is no plain http(s) URL."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        msg = "a base URL must be http or https, with a host and without credentials"
+        raise ValueError(msg)
+    if parts.query or parts.fragment:
+        msg = "a base URL must have no query and no fragment"
+        raise ValueError(msg)
+    return url.rstrip("/")
+
+
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    """Makes the one context of all vendors: reading the certificate authorities takes 20 ms and 1 MB each time."""
+    return httpx.create_ssl_context()
+
+
+@functools.cache
+def _no_tls_context() -> ssl.SSLContext:
+    """Makes a context that trusts nobody, for plain http."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+# Most telling first. The transport's own map calls a broken connection a connect timeout, so the cause decides.
+_CLASSES: tuple[tuple[type[BaseException], FailureClass], ...] = (
+    (aiohttp.ConnectionTimeoutError, FailureClass.TIMEOUT),
+    (aiohttp.SocketTimeoutError, FailureClass.TIMEOUT),
+    (aiohttp.ServerTimeoutError, FailureClass.TIMEOUT),
+    (aiohttp.ClientPayloadError, FailureClass.TRANSIENT),
+    (aiohttp.ClientResponseError, FailureClass.PROTOCOL),
+    (aiohttp.http.HttpProcessingError, FailureClass.PROTOCOL),
+    (aiohttp.InvalidURL, FailureClass.PROTOCOL),
+    (aiohttp.ClientConnectionError, FailureClass.TRANSIENT),
+    (aiohttp.ClientError, FailureClass.TRANSIENT),
+    (TimeoutError, FailureClass.TIMEOUT),
+    (OSError, FailureClass.TRANSIENT),
+)
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turns every error of the libraries below into a ProviderFailure, the cause kept. Cancellation passes."""
+    try:
+        yield
+    except (httpx.HTTPError, aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError) as error:
+        cause = error.__cause__ or error
+        for kind, failure_class in _CLASSES:
+            if isinstance(cause, kind):
+                raise ProviderFailure(failure_class, f"{type(cause).__name__} on the line to the provider") from error
+        raise ProviderFailure(FailureClass.TRANSIENT, f"{type(cause).__name__} on the line to the provider") from error

@@ -1,0 +1,133 @@
+"""Rows of models: the shape of the .toml beside each adapter, and of the models that operators configure."""
+
+from __future__ import annotations
+
+import tomllib
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from muxer_grpc.domain.catalogue import Feature, Model, Tier
+from muxer_grpc.domain.money import FREE, Price
+
+_FOLDER = Path(__file__).parent
+
+
+def _check_price(text: str) -> str:
+    try:
+        Price.from_usd_per_million(text, "0")
+    except InvalidOperation:
+        msg = "a price is a decimal number in quotes, in USD per million tokens"
+        raise ValueError(msg) from None
+    return text
+
+
+UsdPerMillion = Annotated[str, AfterValidator(_check_price)]
+
+
+class ModelRow(BaseModel):
+    """A model as data. Prices are decimal strings in USD per million tokens, so that no float stands in between."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=200, description="The name that callers use, after `provider/`.")
+    vendor_model: str = Field("", max_length=200, description="The vendor's name, where it is another than `name`.")
+    tier: Tier = Field(Tier.BALANCED, description="Price and strength class: economy, balanced or premium.")
+    context_window: int = Field(8_192, gt=0, description="Bound on input and output together, in tokens.")
+    max_output_tokens: int = Field(4_096, gt=0, description="Bound on the output, in tokens.")
+    features: frozenset[Feature] = Field(
+        frozenset(), description="What it can do: vision, tools, json, json_schema, reasoning."
+    )
+    regions: tuple[str, ...] = Field((), description="Regions that it runs in.")
+    quality: float = Field(0.5, ge=0, le=1, description="Prior quality of its answers, 0 to 1.")
+    input_usd_per_million: UsdPerMillion | None = Field(None, description="Price of input.")
+    output_usd_per_million: UsdPerMillion | None = Field(None, description="Price of output.")
+    cached_input_usd_per_million: UsdPerMillion | None = Field(
+        None, description="Price of input read from the vendor's cache; default: as input."
+    )
+    cache_write_usd_per_million: UsdPerMillion | None = Field(
+        None, description="Price of input written to the vendor's cache; default: as input."
+    )
+    reasoning_usd_per_million: UsdPerMillion | None = Field(
+        None, description="Price of reasoning; default: as output."
+    )
+    free: bool = Field(False, description="Costs nothing. A model with neither a price nor this mark is refused.")
+    price_note: str = Field("", description="Why a price differs from the maintained price data.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Refuses rows that contradict themselves."""
+        priced = self.input_usd_per_million is not None or self.output_usd_per_million is not None
+        finer = (
+            self.cached_input_usd_per_million or self.cache_write_usd_per_million or self.reasoning_usd_per_million
+        )
+        problem = ""
+        if self.free and (priced or finer):
+            problem = "is free and has a price; keep one of the two"
+        elif priced and (self.input_usd_per_million is None or self.output_usd_per_million is None):
+            problem = "has one of the input and output prices; give both"
+        elif finer and not priced:
+            problem = "has a price of a kind but no input and output price; give those too"
+        elif self.max_output_tokens > self.context_window:
+            problem = "writes more than its context window holds; lower max_output_tokens"
+        if problem:
+            msg = f"model {self.name} {problem}"
+            raise ValueError(msg)
+        return self
+
+    def price(self) -> Price | None:
+        """Gives the price; None where none is known."""
+        if self.free:
+            return FREE
+        if self.input_usd_per_million is None or self.output_usd_per_million is None:
+            return None
+        return Price.from_usd_per_million(
+            Decimal(self.input_usd_per_million),
+            Decimal(self.output_usd_per_million),
+            cached_input=self.cached_input_usd_per_million,
+            cache_write=self.cache_write_usd_per_million,
+            reasoning=self.reasoning_usd_per_million,
+        )
+
+
+class _ModelFile(BaseModel):
+    """A .toml beside an adapter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    models: tuple[ModelRow, ...] = ()
+
+
+@cache
+def load_rows(adapter_name: str) -> tuple[ModelRow, ...]:
+    """Reads the rows beside an adapter; none where it has no file. Raises ValueError on a bad or double row."""
+    path = _FOLDER / f"{adapter_name}.toml"
+    if not path.exists():
+        return ()
+    rows = _ModelFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).models
+    names = [row.name for row in rows]
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        msg = f"{path.name} describes {', '.join(doubles)} twice"
+        raise ValueError(msg)
+    return rows
+
+
+def to_model(row: ModelRow, provider: str, *, simulated: bool = False) -> Model:
+    """Makes the catalogue's entry of a row, named `provider/name`."""
+    return Model(
+        name=f"{provider}/{row.name}",
+        provider=provider,
+        vendor_model=row.vendor_model or row.name,
+        tier=row.tier,
+        context_window=row.context_window,
+        max_output_tokens=row.max_output_tokens,
+        features=row.features,
+        regions=row.regions,
+        price=row.price(),
+        quality=row.quality,
+        simulated=simulated,
+    )

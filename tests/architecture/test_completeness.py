@@ -1,0 +1,70 @@
+"""Lists that must agree, joined: reasons, errors, codes, enums, scopes of the contract."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from pathlib import Path
+
+import pytest
+from muxer.v1 import errors_pb2
+
+from muxer_grpc.domain import errors
+from muxer_grpc.domain.errors import CompletionFailed, FailureClass, MuxerError, Reason
+from muxer_grpc.pipeline import failures
+from muxer_grpc.rpc import enums, status
+
+PROTO = (Path(__file__).parents[2] / "protos/muxer/v1/errors.proto").read_text()
+# The comment lines before each value of ErrorReason.
+COMMENTS = {
+    name: " ".join(line.strip().removeprefix("//").strip() for line in comment.strip().splitlines())
+    for comment, name in re.findall(r"((?:  //[^\n]*\n)+)  ERROR_REASON_(\w+) = \d+;", PROTO)
+}
+
+
+def error_classes(root: type[MuxerError] = MuxerError) -> list[type[MuxerError]]:
+    return [kind for sub in root.__subclasses__() for kind in (sub, *error_classes(sub))]
+
+
+def test_the_contract_and_the_domain_name_the_same_reasons() -> None:
+    in_contract = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()}
+    assert in_contract - {"UNSPECIFIED"} == {reason.value for reason in Reason}
+
+
+@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.value)
+def test_each_reason_has_the_code_that_its_comment_names(reason: Reason) -> None:
+    assert COMMENTS[reason.value].startswith(f"{status.CODES[reason].name}. ")
+
+
+@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.value)
+def test_each_reason_is_raised_by_exactly_one_class_or_by_completions(reason: Reason) -> None:
+    raised_by = [kind for kind in error_classes() if getattr(kind, "reason", None) is reason]
+    of_completions = reason in {*failures._REASONS.values(), Reason.STREAM_INTERRUPTED}
+    assert len(raised_by) == 1 or (not raised_by and of_completions), raised_by
+
+
+def test_the_tree_in_the_docstring_names_every_error_class() -> None:
+    for kind in error_classes():
+        assert re.search(rf"\b{kind.__name__}\b", errors.__doc__ or ""), kind.__name__
+
+
+@pytest.mark.parametrize("failure_class", FailureClass, ids=lambda member: member.value)
+@pytest.mark.parametrize("started", [False, True])
+def test_each_failure_class_has_a_reason_and_a_message(failure_class: FailureClass, started: bool) -> None:
+    assert failures.reason_of(failure_class, started=started) in failures._MESSAGES
+
+
+def test_completion_failures_have_no_reason_of_their_own() -> None:
+    assert not hasattr(CompletionFailed, "reason")
+
+
+TABLES = {name: table for name, table in vars(enums).items() if name.isupper() and isinstance(table, dict)}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_enum_tables_are_complete_and_one_to_one(name: str) -> None:
+    table = TABLES[name]
+    members = [key if isinstance(key, Enum) else value for key, value in table.items()]
+    assert set(members) == set(type(members[0]))
+    if not name.endswith("_OF"):
+        assert len(set(table.values())) == len(table)

@@ -1,0 +1,91 @@
+"""The four rings of the house, held as data: which folder may import what."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "muxer_grpc"
+
+STANDARD = frozenset(sys.stdlib_module_names) - {"sqlite3", "socket", "http", "urllib", "subprocess", "ssl"}
+PURE = STANDARD - {"asyncio", "threading", "time", "random", "secrets", "logging", "os", "multiprocessing"}
+IN_OUT = STANDARD | {"urllib", "ssl", "socket", "http"}
+
+# Folder or file -> (own parts it may import, foreign packages it may import). The longest match counts.
+TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "domain": (frozenset({"domain"}), PURE),
+    "pipeline": (frozenset({"domain", "pipeline"}), PURE | {"asyncio", "contextlib", "logging", "time"}),
+    "providers": (
+        frozenset({"domain", "providers"}),
+        IN_OUT | {"httpx", "httpx_aiohttp", "aiohttp", "orjson", "pydantic"},
+    ),
+    "telemetry": (frozenset({"domain", "telemetry"}), STANDARD),
+    # jsonschema_rs is the wire's own library: it checks the schemas that callers send.
+    "rpc": (
+        frozenset({"domain", "pipeline", "rpc"}),
+        IN_OUT | {"grpc", "grpc_reflection", "google", "muxer", "jsonschema_rs"},
+    ),
+}
+EVERYONE = ("bootstrap.py", "server.py", "workers.py", "settings.py", "settings", "cli", "__main__.py", "__init__.py")
+# Of the modules that know everyone, these alone may read Settings.
+MAY_READ_SETTINGS = ("bootstrap.py", "server.py", "workers.py", "settings.py", "settings", "cli")
+
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0]
+
+
+def imports_of(path: Path) -> list[tuple[int, str]]:
+    """Lists the imports of a file with their lines, those inside functions included."""
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            module = node.module or ""
+            if module == "muxer_grpc":
+                found += [(node.lineno, f"muxer_grpc.{alias.name}") for alias in node.names]
+            else:
+                found.append((node.lineno, module))
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_its_ring_may(path: Path) -> None:
+    part = part_of(path)
+    if part in EVERYONE:
+        return
+    assert part in TABLE, f"{part} is no room of the house: give it a row in TABLE"
+    own, foreign = TABLE[part]
+    for line, name in imports_of(path):
+        head, *rest = name.split(".")
+        where = f"{path.relative_to(ROOT)}:{line}: imports {name}"
+        if head == "muxer_grpc":
+            assert rest and rest[0] in own, where
+        else:
+            assert head in foreign or name == "__future__", where
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_composition_root_and_its_callers_read_settings(path: Path) -> None:
+    if part_of(path) in MAY_READ_SETTINGS:
+        return
+    for line, name in imports_of(path):
+        assert not name.startswith("muxer_grpc.settings"), f"{path.relative_to(ROOT)}:{line}: imports {name}"
+
+
+def test_the_client_does_not_import_the_server() -> None:
+    for path in sorted((ROOT / "clients").rglob("*.py")):
+        for line, name in imports_of(path) if "_pb2" not in path.name else []:
+            assert not name.startswith("muxer_grpc"), f"{path.relative_to(ROOT)}:{line}: imports {name}"
+
+
+def test_the_table_has_no_row_without_a_room() -> None:
+    assert {part for part in TABLE if not (PACKAGE / part).is_dir()} == set()
