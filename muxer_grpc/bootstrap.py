@@ -223,9 +223,7 @@ def _discovered_rows(
     return rows
 
 
-def _models(
-    rows: Mapping[str, ModelRow], name: str, adapter: Adapter, chosen: ProviderSettings
-) -> tuple[Model, ...]:
+def _models(rows: Mapping[str, ModelRow], name: str, adapter: Adapter, chosen: ProviderSettings) -> tuple[Model, ...]:
     regions = tuple(chosen.regions)
     described = [
         row if row.regions or not regions else row.model_copy(update={"regions": regions}) for row in rows.values()

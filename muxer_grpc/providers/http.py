@@ -99,9 +99,7 @@ class HttpTransport:
         self._post_headers = httpx.Headers({**self._headers, "content-type": "application/json"})
         timeouts = connection.timeouts
         self._gap_seconds = timeouts.gap
-        self._timeouts = {
-            "timeout": {"connect": timeouts.connect, "read": timeouts.first_byte, "pool": timeouts.pool}
-        }
+        self._timeouts = {"timeout": {"connect": timeouts.connect, "read": timeouts.first_byte, "pool": timeouts.pool}}
         self._urls: dict[str, httpx.URL] = {}
         self._context = _tls_context() if self._base.startswith("https") else _no_tls_context()
         self._max_connections = connection.max_connections

@@ -51,9 +51,7 @@ class ModelRow(BaseModel):
     cache_write_usd_per_million: UsdPerMillion | None = Field(
         None, description="Price of input written to the vendor's cache; default: as input."
     )
-    reasoning_usd_per_million: UsdPerMillion | None = Field(
-        None, description="Price of reasoning; default: as output."
-    )
+    reasoning_usd_per_million: UsdPerMillion | None = Field(None, description="Price of reasoning; default: as output.")
     free: bool = Field(False, description="Costs nothing. A model with neither a price nor this mark is refused.")
     price_note: str = Field("", description="Why a price differs from the maintained price data.")
 
@@ -61,9 +59,7 @@ class ModelRow(BaseModel):
     def _agree(self) -> Self:
         """Refuses rows that contradict themselves."""
         priced = self.input_usd_per_million is not None or self.output_usd_per_million is not None
-        finer = (
-            self.cached_input_usd_per_million or self.cache_write_usd_per_million or self.reasoning_usd_per_million
-        )
+        finer = self.cached_input_usd_per_million or self.cache_write_usd_per_million or self.reasoning_usd_per_million
         problem = ""
         if self.free and (priced or finer):
             problem = "is free and has a price; keep one of the two"
