@@ -27,7 +27,7 @@ def error_classes(root: type[MuxerError] = MuxerError) -> list[type[MuxerError]]
 
 
 def test_the_contract_and_the_domain_name_the_same_reasons() -> None:
-    in_contract = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()}
+    in_contract = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.DESCRIPTOR.values_by_name}
     assert in_contract - {"UNSPECIFIED"} == {reason.value for reason in Reason}
 
 

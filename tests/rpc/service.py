@@ -143,9 +143,7 @@ async def running(
     calls = Calls(limits or CallLimits(), new_id)
     given = {"addresses": ("127.0.0.1:0",), **(options or {})}
     data = Listener(ListenerOptions(**given), {muxer_service.SERVICE: app.muxer}, calls)  # type: ignore[arg-type]
-    admin = Listener(
-        ListenerOptions(("127.0.0.1:0",)), {catalogue_service.SERVICE: app.catalogue_service}, calls
-    )
+    admin = Listener(ListenerOptions(("127.0.0.1:0",)), {catalogue_service.SERVICE: app.catalogue_service}, calls)
     await data.start()
     await admin.start()
     try:

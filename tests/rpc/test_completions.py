@@ -237,7 +237,8 @@ async def test_get_metrics_counts_requests_failures_tokens_and_money_by_group() 
         by_model = await service.stub.GetMetrics(muxer_service_pb2.GetMetricsRequest())
         by_intent = await service.stub.GetMetrics(
             muxer_service_pb2.GetMetricsRequest(
-                models=["small"], group_by=[metrics_pb2.METRICS_DIMENSION_INTENT, metrics_pb2.METRICS_DIMENSION_STRATEGY]
+                models=["small"],
+                group_by=[metrics_pb2.METRICS_DIMENSION_INTENT, metrics_pb2.METRICS_DIMENSION_STRATEGY],
             )
         )
     rows = {row.model: row for row in by_model.rows}

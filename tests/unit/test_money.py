@@ -46,6 +46,8 @@ def test_rounding_agrees_with_decimal(amount: int, divisor: int) -> None:
 
 @given(st.tuples(counts, counts, counts, counts, counts), st.tuples(prices, prices, prices, prices, prices))
 def test_a_total_is_the_exact_sum_rounded_once(tokens: tuple[int, ...], unit_prices: tuple[int, ...]) -> None:
-    cost = cost_of(Usage(*tokens), Price(unit_prices[0], unit_prices[3], unit_prices[1], unit_prices[2], unit_prices[4]))
+    cost = cost_of(
+        Usage(*tokens), Price(unit_prices[0], unit_prices[3], unit_prices[1], unit_prices[2], unit_prices[4])
+    )
     exact = sum(count * price for count, price in zip(tokens, unit_prices, strict=True))
     assert abs(cost.total_nano * 1000 - exact) <= 500

@@ -1,0 +1,269 @@
+"""Commands that call a running service: route, complete, metrics, models, providers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from muxer_grpc.cli.rendering import enum_word, print_json, print_table, usd, usd_per_million
+
+if TYPE_CHECKING:
+    from muxer.v1 import completion_pb2, routing_pb2
+    from muxer_client import MuxerClient
+
+Target = Annotated[str, typer.Option(envvar="MUXER_TARGET", help="Address of the data listener.")]
+AdminTarget = Annotated[str, typer.Option(envvar="MUXER_ADMIN_TARGET", help="Address of the admin listener.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Prints JSON.")]
+Seconds = Annotated[float, typer.Option("--timeout", help="Deadline in seconds.")]
+PromptArgument = Annotated[str, typer.Argument(help="The prompt; - or nothing reads it from stdin.")]
+System = Annotated[str | None, typer.Option(help="Instructions for the model.")]
+Model = Annotated[str | None, typer.Option(help="A model by name; default: the service chooses.")]
+MaxOutputTokens = Annotated[int | None, typer.Option(help="Bound on the answer, in tokens.")]
+Strategy = Annotated[str | None, typer.Option(help="Ranking strategy.")]
+Label = Annotated[list[str] | None, typer.Option(help="Label for accounts, as key=value; may be repeated.")]
+
+DATA = "127.0.0.1:50051"
+ADMIN = "127.0.0.1:50052"
+
+
+def _client(target: str, admin_target: str = ADMIN, timeout: float = 60.0) -> MuxerClient:
+    from muxer_client import MuxerClient
+
+    return MuxerClient(target, admin_target=admin_target, timeout=timeout)
+
+
+def _prompt(prompt: str) -> str:
+    return sys.stdin.read() if prompt == "-" else prompt
+
+
+def _options(**given: Any) -> Any:
+    """Keeps the options that were given."""
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _labels(pairs: list[str] | None) -> dict[str, str] | None:
+    if not pairs:
+        return None
+    labels = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator:
+            msg = f"--label {pair!r} is not key=value"
+            raise ValueError(msg)
+        labels[key] = value
+    return labels
+
+
+def _routing(strategy: str | None) -> routing_pb2.RoutingPolicy | None:
+    from muxer.v1 import routing_pb2
+
+    return None if strategy is None else routing_pb2.RoutingPolicy(strategy=strategy)
+
+
+def route(
+    prompt: PromptArgument = "-",
+    system: System = None,
+    model: Model = None,
+    max_output_tokens: MaxOutputTokens = None,
+    strategy: Strategy = None,
+    target: Target = DATA,
+    timeout: Seconds = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Shows which model would answer, and why, without calling it."""
+    options = _options(system=system, model=model, max_output_tokens=max_output_tokens, routing=_routing(strategy))
+    with _client(target, timeout=timeout) as client:
+        decision = client.route(_prompt(prompt), **options)
+    if as_json:
+        print_json(decision)
+        return
+    print_decision(decision)
+
+
+def print_decision(decision: routing_pb2.RouteDecision) -> None:
+    """Prints a decision: the choice, the classification, candidates and exclusions."""
+    classification = decision.classification
+    sys.stdout.write(f"{decision.selected_model}\n{decision.explanation}\n\n")
+    needs = ", ".join(f"{enum_word(c, 'capability')} {c.score:.2f}" for c in classification.capabilities)
+    sys.stdout.write(
+        f"intent {enum_word(classification, 'intent')} ({classification.confidence:.2f}), "
+        f"complexity {classification.complexity:.2f}, needs {needs}\n\n"
+    )
+    print_table(
+        "",
+        ["candidate", "tier", ">score", ">about", "factors"],
+        [
+            [
+                candidate.model,
+                enum_word(candidate, "tier"),
+                f"{candidate.score:.3f}",
+                usd(candidate.estimated_cost_nano_usd),
+                ", ".join(f"{f.name} {f.value:.2f} x {f.weight:.2f}" for f in candidate.factors),
+            ]
+            for candidate in decision.candidates
+        ],
+    )
+    if decision.exclusions:
+        sys.stdout.write("\n")
+        rows = [[e.model, enum_word(e, "reason"), e.detail] for e in decision.exclusions]
+        print_table("", ["excluded", "reason", "detail"], rows)
+
+
+def complete(
+    prompt: PromptArgument = "-",
+    system: System = None,
+    model: Model = None,
+    max_output_tokens: MaxOutputTokens = None,
+    temperature: Annotated[float | None, typer.Option(help="Randomness, 0 to 2.")] = None,
+    json_schema: Annotated[Path | None, typer.Option(help="File with a JSON schema for the answer.")] = None,
+    strategy: Strategy = None,
+    label: Label = None,
+    no_stream: Annotated[bool, typer.Option("--no-stream", help="Waits for the whole answer.")] = False,
+    target: Target = DATA,
+    timeout: Seconds = 300.0,
+    as_json: AsJson = False,
+) -> None:
+    """Answers a prompt: the text on stdout as it comes, one line of account on stderr."""
+    options = _options(
+        system=system,
+        model=model,
+        max_output_tokens=max_output_tokens,
+        temperature=temperature,
+        json_schema=json_schema.read_text(encoding="utf-8") if json_schema else None,
+        labels=_labels(label),
+        routing=_routing(strategy),
+    )
+    with _client(target, timeout=timeout) as client:
+        if as_json or no_stream:
+            answer = client.complete(_prompt(prompt), **options)
+            if as_json:
+                from muxer.v1 import muxer_service_pb2
+
+                reply = muxer_service_pb2.CompleteResponse(
+                    decision=answer.decision, message=answer.message, summary=answer.summary
+                )
+                print_json(reply)
+                return
+            sys.stdout.write(answer.text or answer.refusal)
+            calls = answer.tool_calls
+            summary = answer.summary
+        else:
+            with client.stream(_prompt(prompt), **options) as stream:
+                for piece in stream.text():
+                    sys.stdout.write(piece)
+                    sys.stdout.flush()
+                answer = stream.completion()
+                calls, summary = answer.tool_calls, answer.summary
+    for call in calls:
+        sys.stdout.write(f"\n{call.name}({call.arguments_json})")
+    sys.stdout.write("\n")
+    sys.stderr.write(_account(summary))
+
+
+def _account(summary: completion_pb2.CompletionSummary) -> str:
+    usage = summary.usage
+    inputs = usage.input_tokens + usage.cached_input_tokens + usage.cache_write_tokens
+    outputs = usage.output_tokens + usage.reasoning_tokens
+    seconds = summary.duration.ToTimedelta().total_seconds()
+    simulated = ", simulated" if summary.simulated else ""
+    line = (
+        f"{summary.selected_model}: {enum_word(summary, 'outcome')}, {inputs} + {outputs} tokens, "
+        f"{usd(summary.cost.total_nano_usd)}, {seconds:.2f} s{simulated}"
+    )
+    return f"\x1b[2m{line}\x1b[0m\n" if sys.stderr.isatty() else f"{line}\n"
+
+
+def metrics(target: Target = DATA, timeout: Seconds = 10.0, as_json: AsJson = False) -> None:
+    """Shows what models did and cost, since the start of the process that answers."""
+    with _client(target, timeout=timeout) as client:
+        figures = client.metrics()
+    if as_json:
+        print_json(figures)
+        return
+    rows = []
+    for row in (*figures.rows, figures.total):
+        tokens = row.usage
+        inputs = tokens.input_tokens + tokens.cached_input_tokens + tokens.cache_write_tokens
+        share = f"{100 * row.successes / row.requests:.1f} %" if row.requests else ""
+        failures = ", ".join(f"{enum_word(f, 'failure_class')} {f.count}" for f in row.failures)
+        rows.append(
+            [
+                row.model or "all",
+                str(row.requests),
+                share,
+                _milliseconds(row.latency, "p50"),
+                _milliseconds(row.latency, "p95"),
+                _milliseconds(row.time_to_first_token, "p50"),
+                f"{inputs} + {tokens.output_tokens + tokens.reasoning_tokens}",
+                usd(row.cost_nano_usd),
+                failures,
+            ]
+        )
+    columns = [
+        "model",
+        ">requests",
+        ">success",
+        ">p50",
+        ">p95",
+        ">first token",
+        ">tokens",
+        ">cost",
+        "failures",
+    ]
+    print_table("", columns, rows)
+
+
+def _milliseconds(summary: Any, share: str) -> str:
+    if not summary.samples:
+        return ""
+    return f"{getattr(summary, share).ToTimedelta().total_seconds() * 1000:.0f} ms"
+
+
+def models(
+    provider: Annotated[str, typer.Option(help="Only models of this provider.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Also models of providers without a key.")] = False,
+    admin_target: AdminTarget = ADMIN,
+    timeout: Seconds = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Lists the models that a running service can call."""
+    with _client(DATA, admin_target, timeout) as client:
+        found = [m for m in client.models(provider) if m.available or everything]
+    if as_json:
+        from google.protobuf import json_format
+
+        print_json([json_format.MessageToDict(m, preserving_proto_field_name=True) for m in found])
+        return
+    rows = []
+    for each in found:
+        price = "free" if each.free else "unknown"
+        if each.HasField("price") and not each.free:
+            prices = (each.price.input_pico_usd_per_token, each.price.output_pico_usd_per_token)
+            price = " / ".join(usd_per_million(p) for p in prices)
+        rows.append(
+            [
+                each.name,
+                enum_word(each, "tier"),
+                f"{each.context_window_tokens:,}",
+                price,
+                "yes" if each.available else "no key",
+                "simulated" if each.simulated else "",
+            ]
+        )
+    print_table("", ["model", "tier", ">window", ">USD per million in / out", "available", ""], rows)
+
+
+def providers(admin_target: AdminTarget = ADMIN, timeout: Seconds = 10.0, as_json: AsJson = False) -> None:
+    """Lists the providers of a running service, and what each lacks."""
+    with _client(DATA, admin_target, timeout) as client:
+        found = client.providers()
+    if as_json:
+        from google.protobuf import json_format
+
+        print_json([json_format.MessageToDict(p, preserving_proto_field_name=True) for p in found])
+        return
+    rows = [[p.name, "yes" if p.configured else "no", str(p.model_count), p.detail] for p in found]
+    print_table("", ["provider", "configured", ">models", "detail"], rows)

@@ -1,0 +1,100 @@
+"""`muxer classify`: JSON lines in, JSON lines out, without a server."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+STDIO = Path("-")
+
+
+class BadLine(ValueError):
+    """A line that is no prompt; `number` counts lines from 1."""
+
+    def __init__(self, number: int, problem: str) -> None:
+        super().__init__(f"line {number}: {problem}")
+        self.number = number
+        self.problem = problem
+
+
+def classify(
+    source: Annotated[Path, typer.Option("--input", help='Lines {"id", "prompt"}; - is stdin.')] = STDIO,
+    output: Annotated[Path, typer.Option("--output", help="Where the classified lines go; - is stdout.")] = STDIO,
+    strict: Annotated[bool, typer.Option("--strict", help="Stops at the first bad line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Ends with the counts as JSON on stderr.")] = False,
+) -> int:
+    """Classifies prompts, a line at a time. Bad lines are told on stderr and passed over; then the exit code is 1."""
+    done = bad = 0
+    with ExitStack() as stack:
+        lines = sys.stdin if source == STDIO else stack.enter_context(source.open(encoding="utf-8"))
+        sink = sys.stdout if output == STDIO else stack.enter_context(output.open("w", encoding="utf-8"))
+        advance = stack.enter_context(_progress(source))
+        for number, line in enumerate(lines, start=1):
+            try:
+                result = classified(line, number)
+            except BadLine as error:
+                if strict:
+                    raise
+                bad += 1
+                sys.stderr.write(f"muxer: {error}\n")
+            else:
+                if result is not None:
+                    sink.write(result)
+                    done += 1
+            advance(len(line.encode()))
+    if as_json:
+        sys.stderr.write(json.dumps({"classified": done, "bad": bad}) + "\n")
+    return 1 if bad else 0
+
+
+def classified(line: str, number: int) -> str | None:
+    """Classifies the prompt of a line; None for an empty one. Raises BadLine."""
+    from muxer_grpc.domain.chat import Conversation, Message, Role, TextPart
+    from muxer_grpc.domain.classification.classifier import classify as classify_conversation
+
+    if not line.strip():
+        return None
+    try:
+        row: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        raise BadLine(number, "not JSON") from None
+    if not isinstance(row, dict) or not isinstance(row.get("prompt"), str):
+        raise BadLine(number, 'not an object with a "prompt"')
+    result = classify_conversation(Conversation((Message(Role.USER, (TextPart(row["prompt"]),)),)))
+    told = {
+        "id": row.get("id"),
+        "intent": result.intent.value,
+        "confidence": result.confidence,
+        "capabilities": [capability.value for capability, _ in result.capabilities],
+        "complexity": result.complexity,
+        "signals": {signal.name: signal.value for signal in result.signals},
+    }
+    return json.dumps(told, ensure_ascii=False) + "\n"
+
+
+class _progress:  # noqa: N801 (used as a function)
+    """Shows a progress bar on a terminal's stderr for a file of known size; else nothing."""
+
+    def __init__(self, source: Path) -> None:
+        self._bar: Any = None
+        if source != STDIO and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True))
+            self._task = self._bar.add_task("classifying", total=source.stat().st_size)
+
+    def __enter__(self) -> Any:
+        if self._bar is None:
+            return lambda _bytes: None
+        self._bar.start()
+        return lambda size: self._bar.advance(self._task, size)
+
+    def __exit__(self, *_error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,64 @@
+"""What people read: tables, and amounts of money without floats."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+NANO_DIGITS = 9
+
+
+def usd(nano_usd: int) -> str:
+    """Writes an amount exactly: `$0.00014`."""
+    sign = "-" if nano_usd < 0 else ""
+    whole, rest = divmod(abs(nano_usd), 10**NANO_DIGITS)
+    digits = f"{rest:0{NANO_DIGITS}d}".rstrip("0").ljust(2, "0")
+    return f"{sign}${whole}.{digits}"
+
+
+def usd_per_million(pico_usd_per_token: int) -> str:
+    """Writes a price as vendors print it: `$5.00`."""
+    return usd(pico_usd_per_token * 1_000)
+
+
+def enum_word(message: Message, field: str) -> str:
+    """Gives an enum's value as a word: `chat_lite` for INTENT_CHAT_LITE."""
+    enum: Any = message.DESCRIPTOR.fields_by_name[field].enum_type
+    number = getattr(message, field)
+    known = enum.values_by_number.get(number)
+    if known is None:
+        return str(number)
+    # Values are prefixed with the enum's own name in capitals.
+    prefix = "".join(f"_{c}" if c.isupper() and i else c for i, c in enumerate(enum.name)).upper() + "_"
+    return str(known.name).removeprefix(prefix).lower()
+
+
+def print_json(value: Any) -> None:
+    """Prints a value, or a message of the contract, as JSON."""
+    if hasattr(value, "DESCRIPTOR"):
+        from google.protobuf import json_format
+
+        value = json_format.MessageToDict(value, preserving_proto_field_name=True)
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints a table as wide as it needs; on a narrow terminal, its cells wrap."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    # Into a file or a pipe, nothing is cut to a terminal's width.
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console.print(table)

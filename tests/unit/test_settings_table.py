@@ -1,0 +1,46 @@
+"""The table of settings, rendered from their fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+from muxer_grpc.settings import ServerSettings, Settings
+from muxer_grpc.settings_loading import known_names, settings_table, variable_of
+
+
+def areas(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Walks a model and the models within."""
+    yield model
+    for field in model.model_fields.values():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from areas(kind)
+
+
+@pytest.mark.parametrize("area", list(areas(Settings)), ids=lambda area: area.__name__)
+def test_every_setting_says_what_it_is_for(area: type[BaseModel]) -> None:
+    for name, field in area.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name
+
+
+def test_the_walk_finds_every_setting_of_the_server() -> None:
+    found = {name.removeprefix("server.") for name in known_names() if name.startswith("server.")}
+    assert found == set(ServerSettings.model_fields)
+
+
+def test_the_table_has_one_row_for_every_setting() -> None:
+    rows = [line for line in settings_table().splitlines() if line.startswith("| `MUXER_")]
+    assert [row.split("`")[1] for row in rows] == [variable_of(name) for name in known_names()]
+    assert all(row.count("|") == 4 for row in rows)
+
+
+def test_the_table_shows_defaults_as_one_writes_them() -> None:
+    table = settings_table()
+    assert "| `MUXER_SERVER__REFLECTION` | `true` |" in table
+    assert "| `MUXER_SERVER__WORKERS` | `1` |" in table
+    assert "| `MUXER_TLS__KEY_FILE` |  |" in table
