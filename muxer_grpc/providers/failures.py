@@ -73,7 +73,6 @@ _REFINES = {
     422: frozenset({FailureClass.CONTEXT_LENGTH, FailureClass.CONTENT_FILTER, FailureClass.MODEL_GONE}),
     429: frozenset({FailureClass.QUOTA, FailureClass.RATE_LIMIT, FailureClass.OVERLOAD}),
     500: frozenset({FailureClass.OVERLOAD, FailureClass.TRANSIENT}),
-    503: frozenset({FailureClass.OVERLOAD, FailureClass.TRANSIENT}),
 }
 
 # For vendors that have no code for it. Lower case; all words of a row must occur.

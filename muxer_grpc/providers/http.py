@@ -190,7 +190,8 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError) as error:
-        cause = error.__cause__ or error
+        # A timeout of asyncio has the cancellation it came from as its cause; the libraries' errors have the real one.
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
         for kind, failure_class in _CLASSES:
             if isinstance(cause, kind):
                 raise ProviderFailure(failure_class, f"{type(cause).__name__} on the line to the provider") from error
