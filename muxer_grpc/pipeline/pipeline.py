@@ -144,8 +144,7 @@ class _CompletionRun:
             failure.vendor_code,
         )
         summary = self._summary(Outcome.FAILED)
-        error = error_of(failure, model, summary, started=attempt is not None and attempt.started)
-        return self._tell(replace(summary, error=error))
+        return self._ended(summary, error_of(failure, model, summary, started=attempt is not None and attempt.started))
 
     def stopped(self, error: MuxerError) -> Summary:
         """Ends a completion that ran out of time, or that the service had to end."""
@@ -158,7 +157,12 @@ class _CompletionRun:
             metadata=error.metadata,
             retry_after_seconds=error.retry_after_seconds,
         )
-        return self._tell(replace(summary, error=wrapped))
+        return self._ended(summary, wrapped)
+
+    def _ended(self, summary: Summary, error: CompletionFailed) -> Summary:
+        """Ties error and summary together: each tells of the other."""
+        error.summary = replace(summary, error=error)
+        return self._tell(error.summary)
 
     def broke(self, incident_id: str) -> Summary:
         """Ends a completion that met a defect of the service."""

@@ -1,4 +1,4 @@
-"""A provider to test against: a real HTTP/1.1 server on loopback that speaks OpenAI's, Anthropic's and Ollama's dialects.
+"""A provider to test against: a real HTTP/1.1 server on loopback that speaks OpenAI's, Anthropic's and Ollama's ways.
 
 It can do what no well-behaved server does: reset connections, cut bodies at any byte, stall, trickle, lie. In a test,
 `script(model, play, ...)` says what calls of a model get, one after the other, the last one for ever. On its own
@@ -298,7 +298,7 @@ def main() -> None:
 
     async def run() -> None:
         fake = await FakeProvider(record=False).start(arguments.port)
-        print(fake.port, flush=True)  # noqa: T201
+        print(fake.port, flush=True)
         await asyncio.Event().wait()
 
     import uvloop
