@@ -1,0 +1,156 @@
+"""`make bench`: our hot paths beside the bare ceilings, in one run, in rounds that take turns.
+
+The server has one core, the load and the fake upstream share the other. Read ratios, not absolute figures: machines
+differ, and drift. Nothing but loopback is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import grpc
+from muxer.v1 import chat_pb2, muxer_service_pb2, muxer_service_pb2_grpc
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import load
+from tests.bench.load import Measured
+from tests.bench.processes import bare, cold_start_seconds, fake_upstream, muxer
+
+PROMPT = (
+    "Tell me about the effects of climate change on the coastal towns of northern Europe over the coming decades, "
+    "and about what their councils plan to do, in three short paragraphs."
+)
+SERVICE = "/muxer.v1.MuxerService/"
+
+
+@dataclass
+class Row:
+    """One thing that is measured; `ceiling` names the row it is held against, `goal` the least ratio or rate."""
+
+    name: str
+    measure: Callable[[float], Measured]
+    ceiling: str = ""
+    goal_ratio: float = 0.0
+    goal_rate: float = 0.0
+    rounds: list[Measured] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        return median(each.per_second for each in self.rounds)
+
+    @property
+    def cpu_us(self) -> float:
+        return median(each.cpu_us for each in self.rounds)
+
+
+def request(model: str = "") -> chat_pb2.CompletionSpec:
+    message = chat_pb2.Message(role=chat_pb2.ROLE_USER, parts=[chat_pb2.ContentPart(text=PROMPT)])
+    return chat_pb2.CompletionSpec(messages=[message], requested_model=model)
+
+
+def checked_reply_bytes(target: str) -> int:
+    """Makes one call of each kind, checks it, and gives the size of Complete's reply."""
+    with grpc.insecure_channel(target) as channel:
+        stub = muxer_service_pb2_grpc.MuxerServiceStub(channel)
+        decision = stub.Route(muxer_service_pb2.RouteRequest(spec=request()), timeout=10).decision
+        assert decision.selected_model.startswith("bench/plain"), decision
+        reply = stub.Complete(muxer_service_pb2.CompleteRequest(spec=request()), timeout=10)
+        assert reply.message.parts[0].text, reply
+        return reply.ByteSize()
+
+
+def rows(stack: ExitStack) -> list[Row]:
+    upstream = stack.enter_context(fake_upstream())
+    one, twenty = (stack.enter_context(muxer(upstream, models)) for models in (1, 20))
+    checked_reply_bytes(one.target)
+    floor = stack.enter_context(bare(upstream, checked_reply_bytes(twenty.target)))
+    route = muxer_service_pb2.RouteRequest(spec=request()).SerializeToString()
+    complete = muxer_service_pb2.CompleteRequest(spec=request()).SerializeToString()
+    stream = muxer_service_pb2.StreamCompleteRequest(spec=request("tokens-200")).SerializeToString()
+    unary = load.unary
+    return [
+        Row("bare echo", partial(unary, floor, "/bare.Bare/Echo", route)),
+        Row("Route, 1 model", partial(unary, one, f"{SERVICE}Route", route), "bare echo", 0.60),
+        Row("Route, 20 models", partial(unary, twenty, f"{SERVICE}Route", route), "bare echo", 0.60),
+        Row("bare grpc.aio + aiohttp", partial(unary, floor, "/bare.Bare/Call", complete)),
+        Row("Complete, 1 model", partial(unary, one, f"{SERVICE}Complete", complete), "bare grpc.aio + aiohttp", 0.60),
+        Row(
+            "Complete, 20 models",
+            partial(unary, twenty, f"{SERVICE}Complete", complete),
+            "bare grpc.aio + aiohttp",
+            0.60,
+        ),
+        Row("bare stream, 200 messages", partial(load.streams, floor, "/bare.Bare/Stream", stream)),
+        Row(
+            "StreamComplete, 200 tokens",
+            partial(load.streams, twenty, f"{SERVICE}StreamComplete", stream),
+            "bare stream, 200 messages",
+            goal_rate=200,
+        ),
+    ]
+
+
+def shown(found: list[Row], cold: float, resident: float) -> Table:
+    by_name = {row.name: row for row in found}
+    table = Table(
+        title="One core for the server; medians of the rounds", title_justify="left", box=None, pad_edge=False
+    )
+    for column in ("", "per second", "min to max", "CPU µs", "of ceiling", "goal", ""):
+        table.add_column(column, justify="left" if not column else "right")
+    for row in found:
+        rates = [each.per_second for each in row.rounds]
+        ratio = row.rate / by_name[row.ceiling].rate if row.ceiling else None
+        goal, met = "", ""
+        if row.goal_ratio and ratio is not None:
+            goal, met = f"{row.goal_ratio:.2f}", "met" if ratio >= row.goal_ratio else "missed"
+        elif row.goal_rate:
+            goal, met = f"{row.goal_rate:.0f}/s", "met" if row.rate >= row.goal_rate else "missed"
+        spread = f"{min(rates):,.0f} to {max(rates):,.0f}"
+        cells = (f"{row.rate:,.0f}", spread, f"{row.cpu_us:,.0f}", "" if ratio is None else f"{ratio:.2f}", goal, met)
+        table.add_row(row.name, *cells)
+    table.add_row("cold start to SERVING", f"{cold:.2f} s", "", "", "", "1.50 s", "met" if cold < 1.5 else "missed")
+    table.add_row(
+        "memory of a worker", f"{resident:.0f} MiB", "", "", "", "120 MB", "met" if resident < 114 else "missed"
+    )
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--only", default="", help="rows whose name holds this, and their ceilings")
+    parser.add_argument("--output", type=Path, default=Path("bench-result.json"))
+    arguments = parser.parse_args()
+    load.need_h2load()
+    cold = median(cold_start_seconds() for _ in range(arguments.rounds))
+    with ExitStack() as stack:
+        found = [row for row in rows(stack) if arguments.only in row.name or row.name.startswith("bare")]
+        for _ in range(arguments.rounds):
+            for row in found:
+                row.rounds.append(row.measure(arguments.seconds))
+    resident = max(each.resident_mib for row in found if row.ceiling for each in row.rounds)
+    Console(width=None if sys.stdout.isatty() else 120).print(shown(found, cold, resident))
+    result = {
+        "python": platform.python_version(),
+        "grpcio": grpc.__version__,
+        "machine": platform.machine(),
+        "cold_start_seconds": cold,
+        "resident_mib": resident,
+        "rows": {row.name: [asdict(each) for each in row.rounds] for row in found},
+    }
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Load: h2load for unary calls, a grpc.aio client for streams. Every answer is counted, and only right ones count."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import uvloop
+from muxer.v1 import muxer_service_pb2
+
+from tests.bench.processes import LOAD_CORE, ROOT, Server, environment
+
+CONNECTIONS = 8
+CONCURRENT = 64
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One round: calls per second, CPU of the server per call in microseconds, and its resident memory."""
+
+    per_second: float
+    cpu_us: float
+    resident_mib: float
+
+
+def need_h2load() -> None:
+    """Installs h2load where that can be done, else says what is missing."""
+    if shutil.which("h2load"):
+        return
+    if shutil.which("apt-get") and subprocess.run(["id", "-u"], capture_output=True, text=True).stdout.strip() == "0":
+        subprocess.run(["apt-get", "install", "-y", "-qq", "nghttp2-client"], check=True, stdout=subprocess.DEVNULL)
+        return
+    sys.exit("muxer: make bench needs h2load (apt-get install nghttp2-client)")
+
+
+def unary(server: Server, method: str, message: bytes, seconds: float) -> Measured:
+    """Drives a unary method with h2load for a while."""
+    with tempfile.TemporaryDirectory() as folder:
+        body = Path(folder) / "body"
+        body.write_bytes(struct.pack(">BI", 0, len(message)) + message)
+        command = [
+            "taskset",
+            "-c",
+            str(LOAD_CORE),
+            "h2load",
+            f"--duration={max(1, round(seconds))}",
+            "-c",
+            str(CONNECTIONS),
+            "-m",
+            str(CONCURRENT // CONNECTIONS),
+            "-d",
+            str(body),
+            "-H",
+            "content-type: application/grpc",
+            "-H",
+            "te: trailers",
+            f"http://{server.target}{method}",
+        ]
+        cpu, began = server.cpu_seconds(), time.perf_counter()
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        taken, used = time.perf_counter() - began, server.cpu_seconds() - cpu
+    found = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", output)
+    assert found is not None, output
+    done = int(found[1])
+    assert done, output
+    assert not int(found[2]), output
+    return Measured(done / taken, used / done * 1e6, server.resident_mib())
+
+
+def streams(server: Server, method: str, message: bytes, seconds: float) -> Measured:
+    """Drives a streaming method with a client process for a while."""
+    command = ["taskset", "-c", str(LOAD_CORE), sys.executable, "-m", "tests.bench.load"]
+    job = {"target": server.target, "method": method, "message": message.hex(), "seconds": seconds}
+    cpu = server.cpu_seconds()
+    output = subprocess.run(
+        [*command, json.dumps(job)], capture_output=True, text=True, check=True, cwd=ROOT, env=environment()
+    ).stdout
+    told = json.loads(output)
+    used = server.cpu_seconds() - cpu
+    return Measured(told["done"] / told["seconds"], used / told["done"] * 1e6, server.resident_mib())
+
+
+async def _stream_for(job: dict[str, Any]) -> dict[str, float]:
+    message = bytes.fromhex(job["message"])
+    done = 0
+    async with grpc.aio.insecure_channel(job["target"]) as channel:
+        call = channel.unary_stream(job["method"])
+        ends = time.perf_counter() + job["seconds"]
+
+        async def one_after_another() -> None:
+            nonlocal done
+            while time.perf_counter() < ends:
+                last = b""
+                async for reply in call(message):
+                    last = reply
+                if job["method"].startswith("/muxer"):
+                    summary = muxer_service_pb2.StreamCompleteResponse.FromString(last).summary
+                    assert summary.usage.output_tokens == 200, summary
+                done += 1
+
+        began = time.perf_counter()
+        await asyncio.gather(*(one_after_another() for _ in range(CONCURRENT)))
+        return {"done": done, "seconds": time.perf_counter() - began}
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        print(json.dumps(runner.run(_stream_for(json.loads(sys.argv[1])))))
