@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
 from types import MappingProxyType
 
+from muxer_grpc.domain.enumeration import Named
 from muxer_grpc.domain.money import FREE, Price
 
 
-class Feature(Enum):
+class Feature(Named):
     """Names what a model can do beyond answering text with text."""
 
     VISION = "vision"
@@ -22,7 +22,7 @@ class Feature(Enum):
     REASONING = "reasoning"
 
 
-class Tier(Enum):
+class Tier(Named):
     """Names the price and strength class of a model."""
 
     ECONOMY = "economy"
@@ -110,6 +110,16 @@ class Catalogue:
     def has_real_models(self) -> bool:
         """Tells whether any available model is not simulated."""
         return any(not model.simulated for model in self.available)
+
+    @cached_property
+    def smallest_window(self) -> int:
+        """Gives the smallest context window of an available model, in tokens; 0 where none is available."""
+        return min((model.context_window for model in self.available), default=0)
+
+    @cached_property
+    def all_priced(self) -> bool:
+        """Tells whether every available model has a price or is free."""
+        return all(model.price is not None for model in self.available)
 
     @cached_property
     def _short_names(self) -> Mapping[str, str | None]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
+from muxer_grpc.domain.enumeration import Named
 
-class Role(Enum):
+
+class Role(Named):
     """Names who speaks in a message."""
 
     SYSTEM = "system"
@@ -17,7 +18,7 @@ class Role(Enum):
     TOOL = "tool"
 
 
-class ImageDetail(Enum):
+class ImageDetail(Named):
     """Says how closely a model looks at a picture."""
 
     AUTO = "auto"
@@ -25,7 +26,7 @@ class ImageDetail(Enum):
     HIGH = "high"
 
 
-class ReasoningEffort(Enum):
+class ReasoningEffort(Named):
     """Names how much a model should reason before it answers."""
 
     MINIMAL = "minimal"
@@ -34,7 +35,7 @@ class ReasoningEffort(Enum):
     HIGH = "high"
 
 
-class ToolChoiceMode(Enum):
+class ToolChoiceMode(Named):
     """Names the modes of tool choice."""
 
     AUTO = "auto"

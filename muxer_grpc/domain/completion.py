@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 
 from muxer_grpc.domain.catalogue import Model
 from muxer_grpc.domain.chat import (
@@ -18,11 +17,12 @@ from muxer_grpc.domain.chat import (
     ToolCallPart,
 )
 from muxer_grpc.domain.decision import Decision
+from muxer_grpc.domain.enumeration import Named
 from muxer_grpc.domain.errors import FailureClass, MuxerError, Reason
 from muxer_grpc.domain.money import NO_COST, NO_USAGE, Cost, Usage
 
 
-class Outcome(Enum):
+class Outcome(Named):
     """Says how a completion ended. Only COMPLETE means that the whole answer is there."""
 
     COMPLETE = "complete"
@@ -32,7 +32,7 @@ class Outcome(Enum):
     FAILED = "failed"
 
 
-class FinishReason(Enum):
+class FinishReason(Named):
     """Says why a model stopped."""
 
     STOP = "stop"

@@ -18,15 +18,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
+
+from muxer_grpc.domain.enumeration import Named
 
 if TYPE_CHECKING:
     from muxer_grpc.domain.completion import Summary
     from muxer_grpc.domain.decision import Exclusion
 
 
-class Reason(Enum):
+class Reason(Named):
     """Names why a call failed, for callers: the names of ErrorReason in the contract."""
 
     INVALID_REQUEST = "INVALID_REQUEST"
@@ -51,7 +52,7 @@ class Reason(Enum):
     RESOURCE_NOT_FOUND = "RESOURCE_NOT_FOUND"
 
 
-class FailureClass(Enum):
+class FailureClass(Named):
     """Names how an attempt failed, for us: decides about retry, fallback, breaker and cool-down."""
 
     CREDENTIAL = "credential"

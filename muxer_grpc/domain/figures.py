@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 
 from muxer_grpc.domain.completion import Outcome, Summary
 from muxer_grpc.domain.decision import Intent
+from muxer_grpc.domain.enumeration import Named
 from muxer_grpc.domain.errors import FailureClass
 from muxer_grpc.domain.money import NO_USAGE, Usage
 
 WINDOW = 100
 
 
-class Dimension(Enum):
+class Dimension(Named):
     """Names a dimension by which figures are grouped, in the order in which rows are sorted."""
 
     PROVIDER = "provider"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum
+
+from muxer_grpc.domain.enumeration import Named
 
 PICO_PER_NANO = 1_000
 
 
-class UsageSource(Enum):
+class UsageSource(Named):
     """Says where token counts come from."""
 
     NONE = "none"

@@ -11,7 +11,7 @@ import orjson
 from muxer_grpc.domain.completion import ProviderEvent, ProviderRequest, merge_adjacent
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
 from muxer_grpc.domain.ports import ProbeResult
-from muxer_grpc.providers.anthropic_reply import ReplyReader
+from muxer_grpc.providers.anthropic_reply import CHARACTERS_PER_TOKEN, ReplyReader
 from muxer_grpc.providers.anthropic_request import request_body
 from muxer_grpc.providers.failures import failure_of
 from muxer_grpc.providers.http import HttpReply, HttpTransport
@@ -34,8 +34,9 @@ class Anthropic:
 
     async def stream(self, request: ProviderRequest) -> AsyncGenerator[ProviderEvent, None]:
         """Calls the model; see the port."""
-        reader = ReplyReader()
-        async with self._transport.post(MESSAGES, request_body(request, self._name)) as reply:
+        body = request_body(request, self._name)
+        reader = ReplyReader(len(body) // CHARACTERS_PER_TOKEN)
+        async with self._transport.post(MESSAGES, body) as reply:
             if reply.status != 200:
                 raise failure_of(reply.status, await reply.read_error(), reply.headers, time.time())
             events = self._streamed(reply, reader) if request.stream else self._whole(reply, reader)
@@ -96,5 +97,6 @@ ADAPTER = Adapter(
     default_base_url="https://api.anthropic.com",
     key_variable="ANTHROPIC_API_KEY",
     base_url_variable="ANTHROPIC_BASE_URL",
-    vendor_options=frozenset({"cache_control", "inference_geo", "metadata", "service_tier"}),
+    # Without inference_geo: it raises all prices by a tenth, and the catalogue's would no longer be true.
+    vendor_options=frozenset({"cache_control", "metadata", "service_tier"}),
 )

@@ -33,11 +33,15 @@ FINISH_REASONS = {
     "refusal": FinishReason.REFUSAL,
 }
 
+CHARACTERS_PER_TOKEN = 4
+
 
 class ReplyReader:
     """Reads the events of one reply. What must come last, usage and the end, it keeps for `ending()`."""
 
-    def __init__(self) -> None:
+    def __init__(self, estimated_input_tokens: int) -> None:
+        self._estimated_input_tokens = estimated_input_tokens
+        self._characters = 0
         self._usage: dict[str, int] = {}
         self._finish = ""
         self._calls: dict[int, int] = {}
@@ -60,17 +64,26 @@ class ReplyReader:
         """Gives what ends the answer. Raises ProviderFailure when the vendor never said why it stopped."""
         if not self._finish:
             raise ProviderFailure(FailureClass.TRANSIENT, "the answer ended without a stop reason")
+        reason = FINISH_REASONS.get(self._finish, FinishReason.STOP)
+        return [UsageReported(self._counted()), Finished(reason, self._finish)]
+
+    def _counted(self) -> Usage:
+        """Gives the vendor's counts, in kinds that do not overlap; an estimate where it sent none."""
         counts = self._usage
-        usage = Usage(
+        if "output_tokens" not in counts:
+            output = -(-self._characters // CHARACTERS_PER_TOKEN)
+            return Usage(self._estimated_input_tokens, output_tokens=output, source=UsageSource.ESTIMATED)
+        output = counts["output_tokens"]
+        # Thinking is counted within the output, and told apart by newer models only.
+        thinking = min(counts.get("thinking_tokens", 0), output)
+        return Usage(
             input_tokens=counts.get("input_tokens", 0),
             cached_input_tokens=counts.get("cache_read_input_tokens", 0),
             cache_write_tokens=counts.get("cache_creation_input_tokens", 0),
-            # Thinking is counted and billed as output; the API gives no figure of its own for it.
-            output_tokens=counts.get("output_tokens", 0),
+            output_tokens=output - thinking,
+            reasoning_tokens=thinking,
             source=UsageSource.PROVIDER,
         )
-        reason = FINISH_REASONS.get(self._finish, FinishReason.STOP)
-        return [UsageReported(usage), Finished(reason, self._finish)]
 
     def _guarded(self, read: Any, value: Any) -> list[ProviderEvent]:
         if not isinstance(value, dict):
@@ -81,6 +94,7 @@ class ReplyReader:
             events: list[ProviderEvent] = read(value)
         except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
             raise ProviderFailure(FailureClass.PROTOCOL, "a reply of another shape than documented") from error
+        self._characters += sum(_length(event) for event in events)
         return events
 
     def _whole(self, reply: dict[str, Any]) -> list[ProviderEvent]:
@@ -89,7 +103,7 @@ class ReplyReader:
             events += self._begin_block(index, block)
             if block["type"] == "tool_use":
                 events += self._arguments(index, orjson.dumps(block["input"]).decode())
-        self._count(reply["usage"])
+        self._count(reply.get("usage") or {})
         self._finish = str(reply.get("stop_reason") or "")
         return events
 
@@ -144,3 +158,12 @@ class ReplyReader:
         for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens"):
             if usage.get(name) is not None:
                 self._usage[name] = int(usage[name])
+        thinking = (usage.get("output_tokens_details") or {}).get("thinking_tokens")
+        if thinking is not None:
+            self._usage["thinking_tokens"] = int(thinking)
+
+
+def _length(event: ProviderEvent) -> int:
+    if isinstance(event, TextDelta | ReasoningDelta):
+        return len(event.text)
+    return len(event.name) + len(event.arguments_json_fragment) if isinstance(event, ToolCallDelta) else 0

@@ -30,11 +30,18 @@ _EFFORT = {
     chat.ReasoningEffort.MEDIUM: "medium",
     chat.ReasoningEffort.HIGH: "high",
 }
-_VERSION = re.compile(r"claude-[a-z]+-(\d+)(?:-(\d{1,2}))?(?:-|$)")
+_FAMILY_AND_VERSION = re.compile(r"claude-([a-z]+)-(\d+)(?:-(\d{1,2}))?(?:-|$)")
 # From this version on, models choose their own amount of thinking and refuse a token budget.
 _ADAPTIVE_SINCE = (4, 6)
+# From this version on, models refuse temperature, top_p and top_k.
+_NO_SAMPLING_SINCE = (4, 7)
+# Models that always think refuse to be forced to call a tool.
+_FAMILIES_THAT_CANNOT_BE_FORCED = frozenset({"fable", "mythos"})
+_CANNOT_BE_FORCED_SINCE = {"opus": (5, 5), "sonnet": (5, 5)}
 
 _JSON_INSTRUCTION = "Answer with one JSON object and nothing else."
+_ANY_TOOL_INSTRUCTION = "Call at least one of the tools before you answer."
+_ONE_TOOL_INSTRUCTION = "Call the tool {name} before you answer."
 
 
 def request_body(request: ProviderRequest, provider: str) -> bytes:
@@ -48,14 +55,19 @@ def request_body(request: ProviderRequest, provider: str) -> bytes:
     system = [m.text for m in conversation.messages if m.role is chat.Role.SYSTEM]
     if isinstance(conversation.response_format, chat.JsonFormat):
         system.append(_JSON_INSTRUCTION)
+    asked = _forces_a_tool(conversation) and not _can_be_forced(request.model.vendor_model)
+    if asked:
+        name = conversation.tool_choice.tool_name
+        system.append(_ONE_TOOL_INSTRUCTION.format(name=name) if name else _ANY_TOOL_INSTRUCTION)
     if system:
         body["system"] = "\n\n".join(system)
     _add_thinking(body, request)
-    _add_sampling(body, conversation, thinking="thinking" in body)
+    if "thinking" not in body and _version(request.model.vendor_model) < _NO_SAMPLING_SINCE:
+        _add_sampling(body, conversation.sampling)
     if conversation.stop:
         body["stop_sequences"] = list(conversation.stop)
     if conversation.tools:
-        _add_tools(body, conversation)
+        _add_tools(body, conversation, forced=not asked)
     if isinstance(conversation.response_format, chat.JsonSchemaFormat):
         schema = orjson.Fragment(conversation.response_format.schema_json)
         body.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": schema}
@@ -71,25 +83,52 @@ def _add_thinking(body: dict[str, Any], request: ProviderRequest) -> None:
     effort = request.conversation.reasoning_effort
     if effort is None or Feature.REASONING not in request.model.features:
         return
-    if _is_adaptive(request.model.vendor_model):
-        if effort is not chat.ReasoningEffort.MINIMAL:
+    # A model that thinks on demand does not do so in a call that forces a tool.
+    forced = _forces_a_tool(request.conversation) and _can_be_forced(request.model.vendor_model)
+    if _version(request.model.vendor_model) >= _ADAPTIVE_SINCE:
+        if effort is not chat.ReasoningEffort.MINIMAL and not forced:
             body["thinking"] = {"type": "adaptive"}
         body["output_config"] = {"effort": _EFFORT[effort]}
         return
     budget = int(request.max_output_tokens * _THINKING_SHARE[effort])
-    if budget >= MIN_THINKING_TOKENS:
+    if budget >= MIN_THINKING_TOKENS and not forced and not _resumes_without_proof(request.conversation.messages):
         body["thinking"] = {"type": "enabled", "budget_tokens": budget}
 
 
-def _is_adaptive(vendor_model: str) -> bool:
-    found = _VERSION.search(vendor_model)
-    return found is not None and (int(found[1]), int(found[2] or 0)) >= _ADAPTIVE_SINCE
+def _version(vendor_model: str) -> tuple[int, int]:
+    """Reads a model's version from its name; (0, 0) where it stands elsewhere, as in those before 4."""
+    found = _FAMILY_AND_VERSION.search(vendor_model)
+    return (0, 0) if found is None else (int(found[2]), int(found[3] or 0))
 
 
-def _add_sampling(body: dict[str, Any], conversation: chat.Conversation, *, thinking: bool) -> None:
-    """Adds sampling; a thinking model takes none. Anthropic knows no seed and no penalties."""
-    sampling = conversation.sampling
-    if sampling is chat.NO_SAMPLING or thinking:
+def _can_be_forced(vendor_model: str) -> bool:
+    found = _FAMILY_AND_VERSION.search(vendor_model)
+    if found is None:
+        return True
+    since = _CANNOT_BE_FORCED_SINCE.get(found[1])
+    refuses = found[1] in _FAMILIES_THAT_CANNOT_BE_FORCED or (since is not None and _version(vendor_model) >= since)
+    return not refuses
+
+
+def _forces_a_tool(conversation: chat.Conversation) -> bool:
+    forcing = (chat.ToolChoiceMode.REQUIRED, chat.ToolChoiceMode.TOOL)
+    return bool(conversation.tools) and conversation.tool_choice.mode in forcing
+
+
+def _resumes_without_proof(messages: tuple[chat.Message, ...]) -> bool:
+    """Tells whether the last answer called tools without signed thinking, as another model's does.
+
+    A model with a thinking budget refuses to go on from there with thinking; without, it goes on.
+    """
+    last = next((m for m in reversed(messages) if m.role is chat.Role.ASSISTANT), None)
+    if last is None or not any(isinstance(part, chat.ToolCallPart) for part in last.parts):
+        return False
+    return not any(isinstance(part, chat.ReasoningPart) and part.signature for part in last.parts)
+
+
+def _add_sampling(body: dict[str, Any], sampling: chat.Sampling) -> None:
+    """Adds sampling. Anthropic knows no seed and no penalties."""
+    if sampling is chat.NO_SAMPLING:
         return
     if sampling.temperature is not None:
         body["temperature"] = min(1.0, sampling.temperature)
@@ -100,7 +139,8 @@ def _add_sampling(body: dict[str, Any], conversation: chat.Conversation, *, thin
         body["top_k"] = sampling.top_k
 
 
-def _add_tools(body: dict[str, Any], conversation: chat.Conversation) -> None:
+def _add_tools(body: dict[str, Any], conversation: chat.Conversation, *, forced: bool) -> None:
+    """Adds the tools and the choice; a choice that the model cannot be forced to becomes a free one."""
     body["tools"] = [_tool(tool) for tool in conversation.tools]
     choice = conversation.tool_choice
     kinds = {
@@ -109,10 +149,11 @@ def _add_tools(body: dict[str, Any], conversation: chat.Conversation) -> None:
         chat.ToolChoiceMode.REQUIRED: "any",
         chat.ToolChoiceMode.TOOL: "tool",
     }
-    wanted: dict[str, Any] = {"type": kinds[choice.mode]}
-    if choice.mode is chat.ToolChoiceMode.TOOL:
+    mode = choice.mode if forced else chat.ToolChoiceMode.AUTO
+    wanted: dict[str, Any] = {"type": kinds[mode]}
+    if mode is chat.ToolChoiceMode.TOOL:
         wanted["name"] = choice.tool_name
-    if choice.parallel is not None and choice.mode is not chat.ToolChoiceMode.NONE:
+    if choice.parallel is not None and mode is not chat.ToolChoiceMode.NONE:
         wanted["disable_parallel_tool_use"] = not choice.parallel
     if wanted != {"type": "auto"}:
         body["tool_choice"] = wanted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
@@ -15,13 +15,21 @@ from muxer_grpc.domain.money import FREE, Price
 
 _FOLDER = Path(__file__).parent
 
+# A dollar per token: no vendor comes near it, and no sum of such prices leaves 64 bits.
+MAX_USD_PER_MILLION = Decimal(1_000_000)
+
 
 def _check_price(text: str) -> str:
     try:
-        Price.from_usd_per_million(text, "0")
-    except InvalidOperation:
+        amount = Decimal(text)
+        too_high = amount > MAX_USD_PER_MILLION
+        Price.from_usd_per_million("0" if too_high else amount, "0")
+    except DecimalException:
         msg = "a price is a decimal number in quotes, in USD per million tokens"
         raise ValueError(msg) from None
+    if too_high:
+        msg = f"a price is at most {MAX_USD_PER_MILLION:,} USD per million tokens, not {text}"
+        raise ValueError(msg)
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -37,6 +38,9 @@ CHAT = "/api/chat"
 TAGS = "/api/tags"
 
 OWN_FIELDS = frozenset({"model", "messages", "stream"})
+
+# These take a level instead of yes or no.
+_FAMILIES_WITH_LEVELS = ("gpt-oss",)
 
 
 class Ollama:
@@ -91,6 +95,8 @@ class _ReplyReader:
     def __init__(self) -> None:
         self._reported_model = False
         self._calls = 0
+        # Older servers give calls no ids. Ours must differ from those of earlier answers in the same conversation.
+        self._call_prefix = f"call_{secrets.token_hex(6)}"
         self._last: dict[str, Any] | None = None
 
     @property
@@ -103,7 +109,6 @@ class _ReplyReader:
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            # A last line without its end is a cut, like a missing one.
             raise ProviderFailure(FailureClass.PROTOCOL, "a line that is no JSON") from error
         if not isinstance(value, dict):
             raise ProviderFailure(FailureClass.PROTOCOL, "a line that is no object")
@@ -127,7 +132,7 @@ class _ReplyReader:
         for call in message.get("tool_calls") or ():
             function = call["function"]
             arguments = orjson.dumps(function.get("arguments") or {}).decode()
-            call_id = str(call.get("id") or f"call_{self._calls}")
+            call_id = str(call.get("id") or f"{self._call_prefix}_{self._calls}")
             events.append(ToolCallDelta(self._calls, call_id, str(function["name"]), arguments))
             self._calls += 1
         if value.get("done"):
@@ -154,8 +159,11 @@ def request_body(request: ProviderRequest, provider: str) -> bytes:
     conversation = request.conversation
     body: dict[str, Any] = {
         "model": request.model.vendor_model,
-        "messages": [item for message in conversation.messages for item in _message(message)],
+        "messages": _messages(conversation.messages),
         "stream": request.stream,
+        # By default, a prompt over the server's context loses its beginning, and the answer is still a success.
+        "truncate": False,
+        "shift": False,
         "options": _options(request),
     }
     if conversation.tools and conversation.tool_choice.mode is not chat.ToolChoiceMode.NONE:
@@ -167,7 +175,7 @@ def request_body(request: ProviderRequest, provider: str) -> bytes:
         body["format"] = orjson.Fragment(conversation.response_format.schema_json)
     effort = conversation.reasoning_effort
     if effort is not None and Feature.REASONING in request.model.features:
-        body["think"] = effort is not chat.ReasoningEffort.MINIMAL
+        body["think"] = _think(effort, request.model.vendor_model)
     options = conversation.vendor_options.get(provider)
     if options:
         inner = options.get("options")
@@ -175,6 +183,12 @@ def request_body(request: ProviderRequest, provider: str) -> bytes:
             body["options"] = {**inner, **body["options"]}
         body.update({n: value for n, value in options.items() if n not in OWN_FIELDS and n != "options"})
     return orjson.dumps(body)
+
+
+def _think(effort: chat.ReasoningEffort, vendor_model: str) -> bool | str:
+    if vendor_model.rpartition("/")[2].startswith(_FAMILIES_WITH_LEVELS):
+        return "low" if effort is chat.ReasoningEffort.MINIMAL else effort.value
+    return effort is not chat.ReasoningEffort.MINIMAL
 
 
 def _options(request: ProviderRequest) -> dict[str, Any]:
@@ -202,14 +216,33 @@ def _tool(tool: chat.Tool) -> dict[str, Any]:
     }
 
 
-def _message(message: chat.Message) -> list[dict[str, Any]]:
-    if message.role is chat.Role.TOOL:
-        return [
-            {"role": "tool", "content": f"Error: {part.content}" if part.is_error else part.content}
-            for part in message.parts
-            if isinstance(part, chat.ToolResultPart)
-        ]
-    item: dict[str, Any] = {"role": message.role.value, "content": message.text}
+def _messages(messages: tuple[chat.Message, ...]) -> list[dict[str, Any]]:
+    """Writes the turns; results name their tool, since Ollama matches them by name."""
+    items: list[dict[str, Any]] = []
+    names: dict[str, str] = {}
+    for message in messages:
+        if message.role is chat.Role.TOOL:
+            items += [_result(part, names) for part in message.parts if isinstance(part, chat.ToolResultPart)]
+            continue
+        names.update((part.id, part.name) for part in message.parts if isinstance(part, chat.ToolCallPart))
+        items.append(_message(message))
+    return items
+
+
+def _result(part: chat.ToolResultPart, names: dict[str, str]) -> dict[str, Any]:
+    item = {"role": "tool", "content": f"Error: {part.content}" if part.is_error else part.content}
+    name = names.get(part.tool_call_id)
+    return {**item, "tool_name": name} if name else item
+
+
+def _message(message: chat.Message) -> dict[str, Any]:
+    # A refusal is the content that an answer had instead.
+    refusal = "".join(part.text for part in message.parts if isinstance(part, chat.RefusalPart))
+    item: dict[str, Any] = {"role": message.role.value, "content": message.text or refusal}
+    # Reasoning goes back to the model that called tools in it; what is signed came from another vendor.
+    thinking = "".join(p.text for p in message.parts if isinstance(p, chat.ReasoningPart) and not p.signature)
+    if thinking:
+        item["thinking"] = thinking
     images = [_image(part) for part in message.parts if isinstance(part, chat.ImagePart)]
     if images:
         item["images"] = images
@@ -220,7 +253,7 @@ def _message(message: chat.Message) -> list[dict[str, Any]]:
     ]
     if calls:
         item["tool_calls"] = calls
-    return [item]
+    return item
 
 
 def _image(part: chat.ImagePart) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import orjson
 
@@ -24,6 +23,7 @@ from muxer_grpc.domain.completion import (
 from muxer_grpc.domain.money import Usage, UsageSource
 from muxer_grpc.domain.ports import ProbeResult
 from muxer_grpc.providers.registry import Adapter, Connection
+from muxer_grpc.providers.sandbox_values import example_of
 
 # Slow enough for a person to see it stream, quick enough for nobody to wait.
 SECONDS_PER_TOKEN = 0.01
@@ -124,41 +124,9 @@ def _tool_call(conversation: chat.Conversation) -> ToolCallDelta | None:
     tool = next((t for t in conversation.tools if t.name == choice.tool_name), conversation.tools[0])
     schema = orjson.loads(tool.parameters_schema_json or "{}")
     arguments = example_of({"type": "object", **schema})
-    return ToolCallDelta(0, "call_sandbox_0", tool.name, orjson.dumps(arguments).decode())
-
-
-def example_of(schema: Any, depth: int = 0) -> Any:
-    """Makes a small value for a JSON schema: its constant, default, first enum value, or what its type asks for.
-
-    It covers the keywords that models are given in practice (type, properties, required, items, bounds, const, enum,
-    anyOf, oneOf, allOf); others are not looked at.
-    """
-    if not isinstance(schema, dict) or depth > 16:
-        return None
-    for keyword in ("const", "default"):
-        if keyword in schema:
-            return schema[keyword]
-    if schema.get("enum"):
-        return schema["enum"][0]
-    for keyword in ("anyOf", "oneOf", "allOf"):
-        if schema.get(keyword):
-            return example_of(schema[keyword][0], depth + 1)
-    kind = schema.get("type", "object" if "properties" in schema else "null")
-    return _example_of_type(kind[0] if isinstance(kind, list) else kind, schema, depth)
-
-
-def _example_of_type(kind: str, schema: dict[str, Any], depth: int) -> Any:
-    if kind == "object":
-        properties = schema.get("properties") or {}
-        names = [name for name in properties if name in schema.get("required", ())]
-        return {name: example_of(properties[name], depth + 1) for name in names}
-    if kind == "array":
-        return [example_of(schema.get("items"), depth + 1) for _ in range(min(schema.get("minItems", 0), 16))]
-    if kind == "string":
-        return "simulated".ljust(min(schema.get("minLength", 0), 1000), ".")[: schema.get("maxLength", 1000)]
-    if kind in ("integer", "number"):
-        return schema.get("minimum", 0)
-    return False if kind == "boolean" else None
+    # Numbered through the conversation: the same request gets the same id, and no two calls share one.
+    earlier = sum(isinstance(part, chat.ToolCallPart) for m in conversation.messages for part in m.parts)
+    return ToolCallDelta(0, f"call_sandbox_{earlier}", tool.name, orjson.dumps(arguments).decode())
 
 
 ADAPTER = Adapter(name="sandbox", build=Sandbox, needs_key=False, simulated=True)

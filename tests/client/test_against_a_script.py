@@ -154,9 +154,11 @@ async def test_a_default_deadline_is_sent() -> None:
 
 async def test_key_and_trace_context_are_sent() -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    async with scripted() as (servicer, target):
-        async with AsyncMuxerClient(target, api_key="secret", traceparent=lambda: trace) as client:
-            await client.complete("x")
+    async with (
+        scripted() as (servicer, target),
+        AsyncMuxerClient(target, api_key="secret", traceparent=lambda: trace) as client,
+    ):
+        await client.complete("x")
     assert servicer.metadata["authorization"] == "Bearer secret"
     assert servicer.metadata["traceparent"] == trace
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from muxer_grpc.domain.chat import Conversation, ImagePart, JsonFormat, JsonSchemaFormat, Role
 
@@ -72,8 +72,7 @@ HARM_PHRASES = (
 _ARITHMETIC = re.compile(r"\d\s*[-+*/^=\u00d7\u00f7]\s*\d")
 
 
-@dataclass(frozen=True, slots=True)
-class Signals:
+class Signals(NamedTuple):
     """What was seen. Counts are of words; `words` is the length of the looked-at text in words."""
 
     characters: int

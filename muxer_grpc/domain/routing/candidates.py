@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from muxer_grpc.domain.catalogue import Catalogue, Feature, Model
 from muxer_grpc.domain.chat import Conversation, ImagePart, JsonFormat, JsonSchemaFormat
 from muxer_grpc.domain.decision import Exclusion, ExclusionReason
 from muxer_grpc.domain.money import PICO_PER_NANO, round_half_even
-from muxer_grpc.domain.routing.policy import CompletionRequest
+from muxer_grpc.domain.routing.policy import NO_RULES, CompletionRequest
 
 # Estimates until vendors' tokenizers are modelled: about four characters make a token in English text; a picture costs
 # about as much as the largest vendor charges for one at standard detail.
@@ -73,9 +73,17 @@ def estimated_cost_nano_usd(model: Model, needs: Needs) -> int:
     return round_half_even(needs.input_tokens * model.price.input + expected * model.price.output, PICO_PER_NANO)
 
 
-def exclusion_of(model: Model, needs: Needs) -> Exclusion | None:
+Rule = Callable[[Model, Needs], Exclusion | None]
+
+
+def rules_for(needs: Needs, catalogue: Catalogue) -> list[Rule]:
+    """Gives the rules that could exclude anything, in the order in which a caller would want to hear them."""
+    return [rule for applies, rule in _RULES if applies(needs, catalogue)]
+
+
+def exclusion_of(model: Model, needs: Needs, rules: Sequence[Rule]) -> Exclusion | None:
     """Gives the first reason why a model cannot answer, or None when it can."""
-    for rule in _RULES:
+    for rule in rules:
         exclusion = rule(model, needs)
         if exclusion is not None:
             return exclusion
@@ -149,8 +157,12 @@ def _output_limit(model: Model, needs: Needs) -> Exclusion | None:
     return None
 
 
+def _tokens_needed(needs: Needs) -> int:
+    return needs.input_tokens + max(needs.output_tokens, 1)
+
+
 def _context_window(model: Model, needs: Needs) -> Exclusion | None:
-    needed = needs.input_tokens + max(needs.output_tokens, 1)
+    needed = _tokens_needed(needs)
     if needed > model.context_window:
         detail = f"about {needed} tokens needed, {model.context_window} at most"
         return Exclusion(model, ExclusionReason.CONTEXT_WINDOW, detail)
@@ -175,16 +187,17 @@ def _cost_ceiling(model: Model, needs: Needs) -> Exclusion | None:
     return None
 
 
-# In the order in which a caller would want to hear them: what was asked, what is allowed, what is possible.
-_RULES: tuple[Callable[[Model, Needs], Exclusion | None], ...] = (
-    _not_requested,
-    _model_not_allowed,
-    _provider_not_allowed,
-    _region_not_allowed,
-    _simulated,
-    _feature_missing,
-    _output_limit,
-    _context_window,
-    _no_price,
-    _cost_ceiling,
+# What was asked, what is allowed, what is possible; each with when it can exclude anything at all, since most requests
+# come without a policy and fit everywhere.
+_RULES: tuple[tuple[Callable[[Needs, Catalogue], object], Rule], ...] = (
+    (lambda needs, _: needs.request.requested_model, _not_requested),
+    (lambda needs, _: needs.request.policy is not NO_RULES, _model_not_allowed),
+    (lambda needs, _: needs.request.policy is not NO_RULES, _provider_not_allowed),
+    (lambda needs, _: needs.request.policy.allowed_regions, _region_not_allowed),
+    (lambda needs, _: needs.exclude_simulated, _simulated),
+    (lambda needs, _: needs.features, _feature_missing),
+    (lambda needs, _: needs.output_tokens, _output_limit),
+    (lambda needs, catalogue: _tokens_needed(needs) > catalogue.smallest_window, _context_window),
+    (lambda _, catalogue: not catalogue.all_priced, _no_price),
+    (lambda needs, _: needs.request.policy.max_cost_nano_usd is not None, _cost_ceiling),
 )

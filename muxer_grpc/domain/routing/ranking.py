@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 from muxer_grpc.domain.catalogue import Model
 from muxer_grpc.domain.decision import Candidate, Classification
@@ -24,8 +25,7 @@ class Ranking:
     explanation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Contender:
+class Contender(NamedTuple):
     """A model that can answer, with the estimated cost of this completion in nano-USD."""
 
     model: Model

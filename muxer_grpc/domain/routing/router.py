@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from muxer_grpc.domain.catalogue import Catalogue, Model
 from muxer_grpc.domain.decision import Classification, Decision, Exclusion, ExclusionReason
 from muxer_grpc.domain.errors import ContextTooLong, NoEligibleModel
-from muxer_grpc.domain.routing.candidates import Needs, estimated_cost_nano_usd, exclusion_of, needs_of
+from muxer_grpc.domain.routing.candidates import Needs, estimated_cost_nano_usd, exclusion_of, needs_of, rules_for
 from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY, Contender, known_strategies
 
@@ -35,8 +35,9 @@ def decide(request: CompletionRequest, classification: Classification, context: 
     needs = needs_of(request, catalogue)
     contenders: list[Contender] = []
     exclusions: list[Exclusion] = []
+    rules = rules_for(needs, catalogue)
     for model in catalogue.available:
-        exclusion = exclusion_of(model, needs)
+        exclusion = exclusion_of(model, needs, rules)
         if exclusion is None:
             contenders.append(Contender(model, estimated_cost_nano_usd(model, needs)))
         else:

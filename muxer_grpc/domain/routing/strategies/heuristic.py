@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 from muxer_grpc.domain.catalogue import Tier
 from muxer_grpc.domain.decision import Candidate, Classification, Factor
@@ -29,38 +28,34 @@ def wanted_tier(classification: Classification) -> Tier:
 def rank(contenders: Sequence[Contender], classification: Classification) -> Ranking:
     """Ranks contenders; of two otherwise equal ones, the cheaper comes first."""
     tier = wanted_tier(classification)
-    cheapest = min(contender.estimated_cost_nano_usd for contender in contenders)
-    candidates = sorted(
-        (_score(contender, tier, cheapest) for contender in contenders),
-        key=lambda candidate: (-candidate.score, candidate.estimated_cost_nano_usd, candidate.model.name),
-    )
+    tier_factors = {has: _tier_factor(has, tier) for has in Tier}
+    cheapest = min([cost for _, cost in contenders])
+    candidates = []
+    for model, cost in contenders:
+        cheapness = 1.0 if cost <= cheapest else (cheapest + 1) / (cost + 1)
+        quality = model.quality
+        tier_factor = tier_factors[model.tier]
+        factors = (
+            tier_factor,
+            Factor("quality", quality, QUALITY_WEIGHT),
+            Factor("cost", cheapness, COST_WEIGHT),
+        )
+        score = tier_factor.value * TIER_WEIGHT + quality * QUALITY_WEIGHT + cheapness * COST_WEIGHT
+        candidates.append(Candidate(model, score, factors, cost))
+    candidates.sort(key=_order)
     return Ranking(tuple(candidates), _explain(candidates[0], tier, classification))
 
 
-def _score(contender: Contender, tier: Tier, cheapest: int) -> Candidate:
-    model = contender.model
-    cost = contender.estimated_cost_nano_usd
-    cheapness = 1.0 if cost <= cheapest else (cheapest + 1) / (cost + 1)
-    factors = (
-        _tier_factor(model.tier, tier),
-        _quality_factor(model.quality),
-        Factor("cost", cheapness, COST_WEIGHT),
-    )
-    score = factors[0].value * TIER_WEIGHT + model.quality * QUALITY_WEIGHT + cheapness * COST_WEIGHT
-    return Candidate(model, score, factors, cost)
+def _order(candidate: Candidate) -> tuple[float, int, str]:
+    """Puts the best first, of equals the cheapest, of equals the first by name."""
+    return (-candidate.score, candidate.estimated_cost_nano_usd, candidate.model.name)
 
 
-@lru_cache(maxsize=9)
 def _tier_factor(has: Tier, wanted: Tier) -> Factor:
     """Rates the tier: 1 where it fits, a little more for a tier too strong than for one too weak."""
     distance = _RANK[has] - _RANK[wanted]
     value = 1.0 if distance == 0 else (0.5 if distance > 0 else 0.4) / abs(distance)
     return Factor("tier", value, TIER_WEIGHT)
-
-
-@lru_cache(maxsize=1024)
-def _quality_factor(quality: float) -> Factor:
-    return Factor("quality", quality, QUALITY_WEIGHT)
 
 
 def _explain(best: Candidate, tier: Tier, classification: Classification) -> str:

@@ -1,0 +1,127 @@
+"""Rows of models: what is refused, with which words, and what becomes of a row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from muxer_grpc.domain.catalogue import Feature, Tier
+from muxer_grpc.domain.money import FREE
+from muxer_grpc.providers import model_rows
+from muxer_grpc.providers.model_rows import ModelRow, load_rows, to_model
+from muxer_grpc.providers.registry import adapters
+
+PRICED = {"name": "m", "input_usd_per_million": "5.00", "output_usd_per_million": "15"}
+
+
+def row(**facts: Any) -> ModelRow:
+    return ModelRow.model_validate({"name": "m", **facts})
+
+
+def test_a_row_becomes_a_model_named_after_its_provider() -> None:
+    model = to_model(
+        row(
+            **PRICED,
+            tier="premium",
+            context_window=100,
+            max_output_tokens=10,
+            features=["vision", "tools"],
+            regions=["eu"],
+            quality=0.9,
+        ),
+        "acme",
+    )
+    assert (model.name, model.provider, model.vendor_model) == ("acme/m", "acme", "m")
+    assert (model.tier, model.context_window, model.max_output_tokens) == (Tier.PREMIUM, 100, 10)
+    assert model.features == {Feature.VISION, Feature.TOOLS}
+    assert (model.regions, model.quality, model.simulated) == (("eu",), 0.9, False)
+
+
+def test_the_vendors_name_may_differ_from_the_callers() -> None:
+    model = to_model(row(vendor_model="m-20260101"), "acme", simulated=True)
+    assert (model.name, model.vendor_model, model.simulated) == ("acme/m", "m-20260101", True)
+
+
+def test_prices_are_exact_integers() -> None:
+    price = row(**PRICED, cached_input_usd_per_million="0.1", reasoning_usd_per_million="0.000001").price()
+    assert price is not None
+    assert (price.input, price.output) == (5_000_000, 15_000_000)
+    assert (price.cached_input, price.cache_write, price.reasoning) == (100_000, 5_000_000, 1)
+
+
+def test_a_row_without_a_price_has_none_and_is_not_free() -> None:
+    model = to_model(row(), "acme")
+    assert (model.price, model.free) == (None, False)
+
+
+def test_a_free_row_is_free() -> None:
+    model = to_model(row(free=True), "acme")
+    assert (model.price, model.free) == (FREE, True)
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "free and priced": ({**PRICED, "free": True}, "is free and has a price"),
+    "free with a price of one kind": ({"free": True, "cache_write_usd_per_million": "1"}, "is free and has a price"),
+    "only an input price": ({"input_usd_per_million": "1"}, "give both"),
+    "only an output price": ({"output_usd_per_million": "1"}, "give both"),
+    "only a cached price": ({"cached_input_usd_per_million": "1"}, "no input and output price"),
+    "more output than window": ({"context_window": 10, "max_output_tokens": 11}, "lower max_output_tokens"),
+    "a negative price": ({**PRICED, "input_usd_per_million": "-1"}, "a price must be a number of at least 0"),
+    "a price that is no number": ({**PRICED, "input_usd_per_million": "cheap"}, "a decimal number in quotes"),
+    "a price that is empty": ({**PRICED, "input_usd_per_million": ""}, "a decimal number in quotes"),
+    "a price of NaN": ({**PRICED, "input_usd_per_million": "NaN"}, "a decimal number in quotes|at least 0"),
+    "a price without end": ({**PRICED, "input_usd_per_million": "Infinity"}, "a price is at most 1,000,000"),
+    "a price beyond all sense": ({**PRICED, "output_usd_per_million": "1000001"}, "a price is at most 1,000,000"),
+    "a price beyond arithmetic": ({**PRICED, "output_usd_per_million": "1e999999"}, "a price is at most 1,000,000"),
+    "a price finer than we count": ({**PRICED, "input_usd_per_million": "0.0000001"}, "whole number of pico-USD"),
+    "a price that is a float": ({**PRICED, "input_usd_per_million": 0.1}, "valid string"),
+    "an unknown field": ({"colour": "red"}, "Extra inputs"),
+    "an unknown feature": ({"features": ["telepathy"]}, "vision"),
+    "an unknown tier": ({"tier": "royal"}, "premium"),
+    "no name": ({"name": ""}, "at least 1 character"),
+    "a quality over one": ({"quality": 1.1}, "less than or equal to 1"),
+    "no window": ({"context_window": 0}, "greater than 0"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_row_is_refused_with_a_reason(what: str) -> None:
+    facts, message = REFUSED[what]
+    with pytest.raises(ValidationError, match=message):
+        row(**facts)
+
+
+def test_the_message_of_a_contradiction_names_the_model() -> None:
+    with pytest.raises(ValidationError, match="model gpt-x is free"):
+        row(name="gpt-x", free=True, input_usd_per_million="1", output_usd_per_million="1")
+
+
+def test_the_highest_price_that_is_allowed_is_allowed() -> None:
+    price = row(**{**PRICED, "output_usd_per_million": "1000000"}).price()
+    assert price is not None
+    assert price.output == 10**12
+
+
+def test_every_field_is_described() -> None:
+    assert [name for name, field in ModelRow.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("adapter", sorted(adapters()))
+def test_the_rows_of_each_adapter_load(adapter: str) -> None:
+    rows = load_rows(adapter)
+    assert rows or adapter in ("compatible", "litellm")
+    assert len({row.name for row in rows}) == len(rows)
+
+
+def test_an_adapter_without_a_file_has_no_rows() -> None:
+    assert load_rows("nobody") == ()
+
+
+def test_a_file_that_describes_a_model_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "twice.toml").write_text('[[models]]\nname = "m"\n\n[[models]]\nname = "m"\n', encoding="utf-8")
+    monkeypatch.setattr(model_rows, "_FOLDER", tmp_path)
+    with pytest.raises(ValueError, match=r"twice\.toml describes m twice"):
+        load_rows("twice")
