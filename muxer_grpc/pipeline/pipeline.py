@@ -23,7 +23,7 @@ from muxer_grpc.domain.errors import CompletionFailed, DeadlineExceeded, Interna
 from muxer_grpc.domain.ports import CompletionObserver, Provider
 from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY
-from muxer_grpc.domain.routing.router import DecisionContext, decide
+from muxer_grpc.domain.routing.router import Router
 from muxer_grpc.pipeline.attempt import AttemptRun
 from muxer_grpc.pipeline.failures import error_of
 from muxer_grpc.pipeline.time_limit import TimeLimit
@@ -48,17 +48,13 @@ class Pipeline:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._around = surroundings
+        self._router = Router(surroundings.catalogue, surroundings.default_strategy)
 
     def plan(self, request: CompletionRequest) -> Decision:
         """Decides which model should answer. Raises NoEligibleModel, ContextTooLong."""
         around = self._around
-        context = DecisionContext(
-            decision_id=f"dec_{around.new_id()}",
-            now=around.now(),
-            catalogue=around.catalogue,
-            default_strategy=around.default_strategy,
-        )
-        return decide(request, classify(request.conversation), context)
+        classification = classify(request.conversation)
+        return self._router.decide(request, classification, decision_id=f"dec_{around.new_id()}", now=around.now())
 
     async def run(
         self, request: CompletionRequest, limit: TimeLimit, *, stream: bool = True

@@ -10,7 +10,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from muxer.v1 import billing_pb2, chat_pb2, completion_pb2, muxer_service_pb2, routing_pb2
 
 from muxer_grpc.domain import chat, completion
-from muxer_grpc.domain.catalogue import Model
 from muxer_grpc.domain.decision import Candidate, Classification, Decision, Exclusion
 from muxer_grpc.domain.money import Cost, Price, Usage
 from muxer_grpc.rpc.enums import (
@@ -58,12 +57,30 @@ def decision_message(decision: Decision) -> routing_pb2.RouteDecision:
         fleet_version=decision.fleet_version,
         estimated_input_tokens=decision.estimated_input_tokens,
     )
-    written = message.candidates
-    for candidate in decision.candidates:
-        _write_candidate(candidate, decision.strategy, written.add())
-    if decision.exclusions:
-        message.exclusions.extend([exclusion_message(exclusion) for exclusion in decision.exclusions])
+    message.MergeFromString(_written_choice(decision))
     return message
+
+
+# What was written of choices that the router keeps: by the identity of their candidates, which are kept beside the
+# bytes so that the identity stays theirs. A message per candidate and factor would cost more than all the rest.
+_written: dict[int, tuple[tuple[Candidate, ...], bytes]] = {}
+_MAX_WRITTEN = 512
+
+
+def _written_choice(decision: Decision) -> bytes:
+    """Gives a decision's candidates and exclusions in wire format, to be merged into its message."""
+    candidates = decision.candidates
+    known = _written.get(id(candidates))
+    if known is not None and known[0] is candidates:
+        return known[1]
+    part = routing_pb2.RouteDecision(
+        candidates=[_candidate_message(candidate) for candidate in candidates],
+        exclusions=[exclusion_message(exclusion) for exclusion in decision.exclusions],
+    ).SerializeToString()
+    if len(_written) >= _MAX_WRITTEN:
+        del _written[next(iter(_written))]
+    _written[id(candidates)] = (candidates, part)
+    return part
 
 
 def _classification_message(classification: Classification) -> routing_pb2.Classification:
@@ -80,37 +97,16 @@ def _classification_message(classification: Classification) -> routing_pb2.Class
     )
 
 
-# The fixed part of each candidate's message, by strategy and model name, with the model it was made of. A message made
-# from bytes takes half as long as one made field by field, and a decision holds one per model.
-_templates: dict[tuple[str, str], tuple[Model, bytes]] = {}
-_MAX_TEMPLATES = 10_000
-
-
-def _write_candidate(candidate: Candidate, strategy: str, message: routing_pb2.Candidate) -> None:
-    """Writes a candidate into an empty message."""
-    model, score, factors, cost = candidate
-    known = _templates.get((strategy, model.name))
-    if known is None or known[0] is not model:
-        known = (model, _template(candidate))
-        if len(_templates) < _MAX_TEMPLATES:
-            _templates[strategy, model.name] = known
-    message.MergeFromString(known[1])
-    message.score = score
-    message.estimated_cost_nano_usd = cost
-    for (_, value, weight), written in zip(factors, message.factors, strict=True):
-        written.value = value
-        written.weight = weight
-
-
-def _template(candidate: Candidate) -> bytes:
+def _candidate_message(candidate: Candidate) -> routing_pb2.Candidate:
     model = candidate.model
-    message = routing_pb2.Candidate(
+    return routing_pb2.Candidate(
         model=model.name,
         provider=model.provider,
         tier=TIERS[model.tier],  # type: ignore[arg-type]
-        factors=[routing_pb2.ScoreFactor(name=factor.name) for factor in candidate.factors],
+        score=candidate.score,
+        factors=[routing_pb2.ScoreFactor(name=f.name, value=f.value, weight=f.weight) for f in candidate.factors],
+        estimated_cost_nano_usd=candidate.estimated_cost_nano_usd,
     )
-    return message.SerializeToString()
 
 
 def exclusion_message(exclusion: Exclusion) -> routing_pb2.Exclusion:

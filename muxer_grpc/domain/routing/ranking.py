@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -34,10 +34,14 @@ class Contender(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A named pure ranking: of contenders (at least one) under a classification."""
+    """A named pure ranking: of contenders (at least one) under a classification.
+
+    `key` gives all that `rank` reads from a classification: of equal keys and contenders, the ranking is equal.
+    """
 
     name: str
     rank: Callable[[Sequence[Contender], Classification], Ranking]
+    key: Callable[[Classification], Hashable]
 
 
 @cache

@@ -1,38 +1,90 @@
-"""From a request and a snapshot to one explained decision: filter, rank, explain. A pure function."""
+"""From a request and a catalogue to one explained decision: filter, rank, explain. The same in, the same out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from typing import NamedTuple
 
 from muxer_grpc.domain.catalogue import Catalogue, Model
-from muxer_grpc.domain.decision import Classification, Decision, Exclusion, ExclusionReason
+from muxer_grpc.domain.decision import Candidate, Classification, Decision, Exclusion, ExclusionReason
 from muxer_grpc.domain.errors import ContextTooLong, NoEligibleModel
 from muxer_grpc.domain.routing.candidates import Needs, estimated_cost_nano_usd, exclusion_of, needs_of, rules_for
-from muxer_grpc.domain.routing.policy import CompletionRequest
-from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY, Contender, known_strategies
+from muxer_grpc.domain.routing.policy import NO_RULES, CompletionRequest
+from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY, Contender, Strategy, known_strategies
 
 POLICY_VERSION = "default-1"
 CANDIDATES_NAMED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionContext:
-    """What a decision needs besides the request: an id, the time (seconds since the epoch), the models, the default."""
-
-    decision_id: str
-    now: float
-    catalogue: Catalogue
-    default_strategy: str = DEFAULT_STRATEGY
+# Choices kept per router. With twenty models one takes some ten kilobytes.
+MAX_CHOICES = 512
 
 
-def decide(request: CompletionRequest, classification: Classification, context: DecisionContext) -> Decision:
-    """Decides which model should answer.
+class _Choice(NamedTuple):
+    """What a decision comes to, apart from its id, its time and its classification."""
 
-    Raises NoEligibleModel when every model is excluded, and ContextTooLong when only the input's length stands in
-    the way.
+    candidates: tuple[Candidate, ...]
+    exclusions: tuple[Exclusion, ...]
+    explanation: str
+
+
+class Router:
+    """Takes decisions over one catalogue.
+
+    A choice depends on few things: the policy, the needs in tokens and features, and what the strategy reads from the
+    classification. Choices are kept by those, so that a need that was met before costs a look-up; a new catalogue gets
+    a new router, and nothing kept outlives what it rests on.
     """
-    catalogue = context.catalogue
-    needs = needs_of(request, catalogue)
+
+    def __init__(self, catalogue: Catalogue, default_strategy: str = DEFAULT_STRATEGY) -> None:
+        self._catalogue = catalogue
+        self._default_strategy = default_strategy
+        self._choices: dict[Hashable, _Choice] = {}
+
+    def decide(
+        self, request: CompletionRequest, classification: Classification, *, decision_id: str, now: float
+    ) -> Decision:
+        """Decides which model should answer; `now` is in seconds since the epoch.
+
+        Raises NoEligibleModel when every model is excluded, and ContextTooLong when only the input's length stands in
+        the way.
+        """
+        catalogue = self._catalogue
+        policy = request.policy
+        needs = needs_of(request, catalogue)
+        strategy = known_strategies()[policy.strategy or self._default_strategy]
+        key = (
+            None if policy is NO_RULES else policy,
+            request.requested_model,
+            needs.features,
+            needs.input_tokens,
+            needs.output_tokens,
+            strategy.key(classification),
+        )
+        choice = self._choices.get(key)
+        if choice is None:
+            choice = _choose(needs, classification, strategy, catalogue)
+            if len(self._choices) >= MAX_CHOICES:
+                del self._choices[next(iter(self._choices))]
+            self._choices[key] = choice
+        return Decision(
+            decision_id=decision_id,
+            created_at=now,
+            requested_model=request.requested_model,
+            strategy=strategy.name,
+            explanation=choice.explanation,
+            classification=classification,
+            candidates=choice.candidates,
+            exclusions=choice.exclusions,
+            policy_version=POLICY_VERSION,
+            price_book_version=catalogue.price_book_version,
+            fleet_version=catalogue.version,
+            estimated_input_tokens=needs.input_tokens,
+        )
+
+
+def _choose(needs: Needs, classification: Classification, strategy: Strategy, catalogue: Catalogue) -> _Choice:
+    """Filters and ranks. Raises NoEligibleModel when nothing is left."""
     contenders: list[Contender] = []
     exclusions: list[Exclusion] = []
     rules = rules_for(needs, catalogue)
@@ -42,27 +94,12 @@ def decide(request: CompletionRequest, classification: Classification, context: 
             contenders.append(Contender(model, estimated_cost_nano_usd(model, needs)))
         else:
             exclusions.append(exclusion)
+    request = needs.request
     if not contenders:
         raise _refusal(request, needs, exclusions, catalogue)
-    strategy = known_strategies()[request.policy.strategy or context.default_strategy]
     ranking = strategy.rank(contenders, classification)
-    explanation = ranking.explanation
-    if request.requested_model:
-        explanation = f"{request.requested_model}: it was asked for by name"
-    return Decision(
-        decision_id=context.decision_id,
-        created_at=context.now,
-        requested_model=request.requested_model,
-        strategy=strategy.name,
-        explanation=explanation,
-        classification=classification,
-        candidates=ranking.candidates,
-        exclusions=tuple(exclusions),
-        policy_version=POLICY_VERSION,
-        price_book_version=catalogue.price_book_version,
-        fleet_version=catalogue.version,
-        estimated_input_tokens=needs.input_tokens,
-    )
+    asked = f"{request.requested_model}: it was asked for by name" if request.requested_model else ""
+    return _Choice(ranking.candidates, tuple(exclusions), asked or ranking.explanation)
 
 
 def _refusal(

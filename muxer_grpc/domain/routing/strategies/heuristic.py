@@ -27,7 +27,7 @@ def wanted_tier(classification: Classification) -> Tier:
 
 def rank(contenders: Sequence[Contender], classification: Classification) -> Ranking:
     """Ranks contenders; of two otherwise equal ones, the cheaper comes first."""
-    tier = wanted_tier(classification)
+    tier, why = key(classification)
     tier_factors = {has: _tier_factor(has, tier) for has in Tier}
     cheapest = min([cost for _, cost in contenders])
     candidates = []
@@ -43,7 +43,7 @@ def rank(contenders: Sequence[Contender], classification: Classification) -> Ran
         score = tier_factor.value * TIER_WEIGHT + quality * QUALITY_WEIGHT + cheapness * COST_WEIGHT
         candidates.append(Candidate(model, score, factors, cost))
     candidates.sort(key=_order)
-    return Ranking(tuple(candidates), _explain(candidates[0], tier, classification))
+    return Ranking(tuple(candidates), _explain(candidates[0], tier, why))
 
 
 def _order(candidate: Candidate) -> tuple[float, int, str]:
@@ -58,18 +58,25 @@ def _tier_factor(has: Tier, wanted: Tier) -> Factor:
     return Factor("tier", value, TIER_WEIGHT)
 
 
-def _explain(best: Candidate, tier: Tier, classification: Classification) -> str:
+_ABOUT_CODE = frozenset({"code_fence", "inline_code", "programming_words"})
+
+
+def key(classification: Classification) -> tuple[Tier, str]:
+    """Gives what the ranking reads: the wanted tier, and why."""
+    tier = wanted_tier(classification)
     seen = {signal.name for signal in classification.signals}
-    if seen & {"code_fence", "inline_code", "programming_words"}:
-        why = "the prompt is about code"
-    elif "complexity_words" in seen:
-        why = "the prompt calls for reasoning"
-    elif tier is Tier.ECONOMY:
-        why = "the prompt is short or simple"
-    else:
-        why = "the prompt is neither simple nor hard"
+    if not seen.isdisjoint(_ABOUT_CODE):
+        return tier, "the prompt is about code"
+    if "complexity_words" in seen:
+        return tier, "the prompt calls for reasoning"
+    if tier is Tier.ECONOMY:
+        return tier, "the prompt is short or simple"
+    return tier, "the prompt is neither simple nor hard"
+
+
+def _explain(best: Candidate, tier: Tier, why: str) -> str:
     found = "" if best.model.tier is tier else f", the nearest to it that can answer is {best.model.tier.value}"
     return f"{best.model.name}: {why}, which suits the {tier.value} tier{found}"
 
 
-STRATEGY = Strategy("heuristic", rank)
+STRATEGY = Strategy("heuristic", rank, key)
