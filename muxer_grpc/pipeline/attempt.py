@@ -58,7 +58,7 @@ class AttemptRun:
             async with aclosing(self._provider.stream(self._request)) as events:
                 while True:
                     try:
-                        event = await limit.wait(anext(events))
+                        event = await limit.wait(events.__anext__)
                     except StopAsyncIteration:
                         break
                     if isinstance(event, UsageReported):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from muxer_grpc.domain.errors import DeadlineExceeded, MuxerError
 
@@ -14,40 +14,66 @@ T = TypeVar("T")
 class TimeLimit:
     """Bounds every wait of one call by the call's deadline, in seconds of the event loop's clock.
 
-    The bound is set around single waits and never around a `yield`: a timeout that fired while a generator is
-    suspended would strike the generator's consumer instead.
+    Only `wait` is bounded, never a `yield`: a timeout that struck while a generator is suspended would hit the
+    generator's consumer instead. One timer serves all waits of a call, since a stream waits some hundred times; the
+    rest is what asyncio.timeout does, for one task at a time.
     """
 
-    __slots__ = ("_current", "_deadline", "_error")
+    __slots__ = ("_cancelling", "_deadline", "_ended", "_error", "_struck", "_task", "_timer")
 
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
         self._error: MuxerError = DeadlineExceeded("the deadline passed before the answer was complete")
-        self._current: asyncio.Timeout | None = None
+        self._ended = False
+        self._struck = False
+        self._cancelling = 0
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def deadline(self) -> float:
         """Gives the deadline in seconds of the event loop's clock."""
         return self._deadline
 
-    async def wait(self, awaitable: Awaitable[T]) -> T:
-        """Waits for the awaitable. Raises DeadlineExceeded, or the error given to `end`, when time is up."""
-        timeout = asyncio.timeout_at(self._deadline)
+    async def wait(self, begin: Callable[[], Awaitable[T]]) -> T:
+        """Begins something and waits for it. Raises DeadlineExceeded, or the error given to `end`, when time is up."""
+        if self._ended:
+            raise self._error
+        task = asyncio.current_task()
+        if task is None:
+            msg = "a time limit bounds the waits of a task"
+            raise RuntimeError(msg)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(self._deadline, self._expire)
+        self._task = task
+        self._cancelling = task.cancelling()
         try:
-            async with timeout:
-                self._current = timeout
-                return await awaitable
-        except TimeoutError:
-            if not timeout.expired():
-                raise
-            raise self._error from None
+            return await begin()
+        except asyncio.CancelledError:
+            # A real cancellation that came as well leaves the count above what it was, and goes on.
+            if self._struck and task.uncancel() <= self._cancelling:
+                self._struck = False
+                raise self._error from None
+            raise
         finally:
-            self._current = None
+            self._task = None
+            if self._struck:
+                # What was waited for took the strike as its own: take it out of the count.
+                self._struck = False
+                task.uncancel()
 
     def end(self, error: MuxerError) -> None:
         """Ends the call: the current wait, or else the next one, raises the error."""
         self._error = error
-        now = asyncio.get_running_loop().time()
-        self._deadline = min(self._deadline, now)
-        if self._current is not None and not self._current.expired():
-            self._current.reschedule(now)
+        self._expire()
+
+    def close(self) -> None:
+        """Stops the clock, when the call has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _expire(self) -> None:
+        self._ended = True
+        if self._task is not None and not self._struck:
+            self._struck = True
+            self._task.cancel()

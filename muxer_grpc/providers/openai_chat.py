@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
 import orjson
@@ -43,8 +43,11 @@ class OpenAIChat:
         async with self._transport.post(COMPLETIONS, body) as reply:
             if reply.status != 200:
                 raise failure_of(reply.status, await reply.read_error(), reply.headers, time.time())
-            events = self._streamed(reply, reader) if request.stream else self._whole(reply, reader)
-            async with aclosing(events):
+            if not request.stream:
+                for event in await _whole(reply, reader):
+                    yield event
+                return
+            async with aclosing(self._streamed(reply, reader)) as events:
                 async for event in events:
                     yield event
 
@@ -56,21 +59,12 @@ class OpenAIChat:
         """Closes all connections."""
         await self._transport.aclose()
 
-    async def _whole(self, reply: HttpReply, reader: ReplyReader) -> AsyncGenerator[ProviderEvent, None]:
-        try:
-            value = orjson.loads(await reply.read())
-        except orjson.JSONDecodeError as error:
-            raise ProviderFailure(FailureClass.PROTOCOL, "a reply that is no JSON") from error
-        for event in merge_adjacent([*reader.read_whole(value), *reader.ending()]):
-            yield event
-
     async def _streamed(self, reply: HttpReply, reader: ReplyReader) -> AsyncGenerator[ProviderEvent, None]:
         if reply.media_type != "text/event-stream":
             # Some servers answer a stream's error, or the whole answer, as JSON.
             if reply.media_type == "application/json":
-                async with aclosing(self._whole(reply, reader)) as events:
-                    async for event in events:
-                        yield event
+                for event in await _whole(reply, reader):
+                    yield event
                 return
             raise ProviderFailure(FailureClass.PROTOCOL, "a stream that is no event stream")
         parser = SseParser()
@@ -92,6 +86,12 @@ class OpenAIChat:
             yield last
 
 
+async def _whole(reply: HttpReply, reader: ReplyReader) -> Iterable[ProviderEvent]:
+    """Reads an answer that comes in one piece."""
+    value = _loaded(await reply.read())
+    return merge_adjacent([*reader.read_whole(value), *reader.ending()])
+
+
 def _read_all(datas: list[bytes], reader: ReplyReader) -> list[ProviderEvent]:
     """Reads the events of one network read, up to the end mark."""
     found: list[ProviderEvent] = []
@@ -106,5 +106,5 @@ def _loaded(data: bytes) -> object:
     try:
         value: object = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise ProviderFailure(FailureClass.PROTOCOL, "an event that is no JSON") from error
+        raise ProviderFailure(FailureClass.PROTOCOL, "a reply or an event that is no JSON") from error
     return value

@@ -146,6 +146,7 @@ class _Call:
     ) -> None:
         if self._limit is not None:
             self._siblings.discard(self._limit)
+            self._limit.close()
         if error is None or isinstance(error, grpc.aio.AbortError | GeneratorExit):
             return
         if isinstance(error, MuxerError):
