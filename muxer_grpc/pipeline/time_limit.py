@@ -16,16 +16,17 @@ class TimeLimit:
 
     Only `wait` is bounded, never a `yield`: a timeout that struck while a generator is suspended would hit the
     generator's consumer instead. One timer serves all waits of a call, since a stream waits some hundred times; the
-    rest is what asyncio.timeout does, for one task at a time.
+    rest is what asyncio.timeout does. All waits of a call are those of one task.
     """
 
-    __slots__ = ("_cancelling", "_deadline", "_ended", "_error", "_struck", "_task", "_timer")
+    __slots__ = ("_cancelling", "_deadline", "_ended", "_error", "_struck", "_task", "_timer", "_waiting")
 
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
         self._error: MuxerError = DeadlineExceeded("the deadline passed before the answer was complete")
         self._ended = False
         self._struck = False
+        self._waiting = False
         self._cancelling = 0
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -39,13 +40,8 @@ class TimeLimit:
         """Begins something and waits for it. Raises DeadlineExceeded, or the error given to `end`, when time is up."""
         if self._ended:
             raise self._error
-        task = asyncio.current_task()
-        if task is None:
-            msg = "a time limit bounds the waits of a task"
-            raise RuntimeError(msg)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(self._deadline, self._expire)
-        self._task = task
+        task = self._task or self._take_task()
+        self._waiting = True
         self._cancelling = task.cancelling()
         try:
             return await begin()
@@ -56,7 +52,7 @@ class TimeLimit:
                 raise self._error from None
             raise
         finally:
-            self._task = None
+            self._waiting = False
             if self._struck:
                 # What was waited for took the strike as its own: take it out of the count.
                 self._struck = False
@@ -72,8 +68,17 @@ class TimeLimit:
         if self._timer is not None:
             self._timer.cancel()
 
+    def _take_task(self) -> asyncio.Task[Any]:
+        """Begins with the first wait: notes whose it is, and starts the clock."""
+        task = self._task = asyncio.current_task()
+        if task is None:
+            msg = "a time limit bounds the waits of a task"
+            raise RuntimeError(msg)
+        self._timer = asyncio.get_running_loop().call_at(self._deadline, self._expire)
+        return task
+
     def _expire(self) -> None:
         self._ended = True
-        if self._task is not None and not self._struck:
+        if self._task is not None and self._waiting and not self._struck:
             self._struck = True
             self._task.cancel()

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,7 +47,7 @@ class HttpReply:
         received = 0
         body: AsyncIterator[bytes] = self._response.stream.__aiter__()  # type: ignore[union-attr]
         while True:
-            with translated_errors():
+            with _translated_errors:
                 async with asyncio.timeout(self._gap_seconds):
                     chunk = await anext(body, None)
             if chunk is None:
@@ -62,7 +62,7 @@ class HttpReply:
         stream = self._response.stream
         pieces: list[bytes] = []
         received = 0
-        with translated_errors():
+        with _translated_errors:
             # The transport's own bound on silence counts here: a timer for each piece would cost more than the piece.
             async for chunk in stream:  # type: ignore[union-attr]
                 received += len(chunk)
@@ -146,7 +146,7 @@ class _Request(httpx.Request):
 
 
 class _Exchange:
-    """One request and its reply: an async context manager written out, since it stands on the hot path of every call."""
+    """One request and its reply: an async context manager written out, since it stands on every call's path."""
 
     __slots__ = ("_gap_seconds", "_request", "_response", "_transport")
 
@@ -157,7 +157,7 @@ class _Exchange:
         self._response: httpx.Response | None = None
 
     async def __aenter__(self) -> HttpReply:
-        with translated_errors():
+        with _translated_errors:
             response = self._response = await self._transport.handle_async_request(self._request)
         status = response.status_code
         problem = ""
@@ -216,15 +216,22 @@ _CLASSES: tuple[tuple[type[BaseException], FailureClass], ...] = (
 )
 
 
-@contextmanager
-def translated_errors() -> Iterator[None]:
+class _TranslatedErrors:
     """Turns every error of the libraries below into a ProviderFailure, the cause kept. Cancellation passes."""
-    try:
-        yield
-    except (httpx.HTTPError, aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError) as error:
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, _FOREIGN):
+            return
         # A timeout of asyncio has the cancellation it came from as its cause; the libraries' errors have the real one.
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-        for kind, failure_class in _CLASSES:
-            if isinstance(cause, kind):
-                raise ProviderFailure(failure_class, f"{type(cause).__name__} on the line to the provider") from error
-        raise ProviderFailure(FailureClass.TRANSIENT, f"{type(cause).__name__} on the line to the provider") from error
+        failure_class = next((named for known, named in _CLASSES if isinstance(cause, known)), FailureClass.TRANSIENT)
+        raise ProviderFailure(failure_class, f"{type(cause).__name__} on the line to the provider") from error
+
+
+_FOREIGN = (httpx.HTTPError, aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError)
+
+# One for all: it holds nothing.
+_translated_errors = _TranslatedErrors()

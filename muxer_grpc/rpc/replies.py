@@ -40,10 +40,17 @@ def timestamp_message(seconds: float) -> Timestamp:
     return Timestamp(seconds=nanos // NANOS, nanos=nanos % NANOS)
 
 
-def decision_message(decision: Decision) -> routing_pb2.RouteDecision:
-    """Converts a decision, whole."""
+def route_response(decision: Decision) -> muxer_service_pb2.RouteResponse:
+    """Converts a decision for the caller of Route."""
+    response = muxer_service_pb2.RouteResponse(decision=_decision_head(decision))
+    response.decision.MergeFromString(_written_choice(decision))
+    return response
+
+
+def _decision_head(decision: Decision) -> routing_pb2.RouteDecision:
+    """Converts a decision but for its candidates and exclusions, which are merged in where it comes to stand."""
     selected = decision.selected
-    message = routing_pb2.RouteDecision(
+    return routing_pb2.RouteDecision(
         decision_id=decision.decision_id,
         create_time=timestamp_message(decision.created_at),
         requested_model=decision.requested_model,
@@ -57,8 +64,6 @@ def decision_message(decision: Decision) -> routing_pb2.RouteDecision:
         fleet_version=decision.fleet_version,
         estimated_input_tokens=decision.estimated_input_tokens,
     )
-    message.MergeFromString(_written_choice(decision))
-    return message
 
 
 # What was written of choices that the router keeps: by the identity of their candidates, which are kept beside the
@@ -202,11 +207,13 @@ def _attempt_message(attempt: completion.Attempt) -> completion_pb2.Attempt:
 
 def complete_response(done: completion.Completion) -> muxer_service_pb2.CompleteResponse:
     """Converts a folded completion."""
-    return muxer_service_pb2.CompleteResponse(
-        decision=decision_message(done.decision),
+    response = muxer_service_pb2.CompleteResponse(
+        decision=_decision_head(done.decision),
         message=_assistant_message(done.message),
         summary=summary_message(done.summary),
     )
+    response.decision.MergeFromString(_written_choice(done.decision))
+    return response
 
 
 def _assistant_message(message: chat.Message) -> chat_pb2.Message:
@@ -239,7 +246,9 @@ def _text_response(event: completion.TextDelta) -> muxer_service_pb2.StreamCompl
 
 
 def _decision_response(event: Decision) -> muxer_service_pb2.StreamCompleteResponse:
-    return muxer_service_pb2.StreamCompleteResponse(decision=decision_message(event))
+    response = muxer_service_pb2.StreamCompleteResponse(decision=_decision_head(event))
+    response.decision.MergeFromString(_written_choice(event))
+    return response
 
 
 def _summary_response(event: completion.Summary) -> muxer_service_pb2.StreamCompleteResponse:

@@ -18,7 +18,7 @@ from muxer_grpc.pipeline.pipeline import Pipeline
 from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.rpc.calls import Calls
 from muxer_grpc.rpc.figures import read_figures_query, row_message, tally_message
-from muxer_grpc.rpc.replies import complete_response, decision_message, stream_response, timestamp_message
+from muxer_grpc.rpc.replies import complete_response, route_response, stream_response, timestamp_message
 from muxer_grpc.rpc.requests import read_request
 
 SERVICE = "muxer.v1.MuxerService"
@@ -55,8 +55,7 @@ class MuxerServicer:
         self, request: muxer_service_pb2.RouteRequest, _limit: TimeLimit
     ) -> muxer_service_pb2.RouteResponse:
         """Decides."""
-        decision = self._pipeline.plan(read_request(request.spec, self._catalogue))
-        return muxer_service_pb2.RouteResponse(decision=decision_message(decision))
+        return route_response(self._pipeline.plan(read_request(request.spec, self._catalogue)))
 
     async def complete(
         self, request: muxer_service_pb2.CompleteRequest, limit: TimeLimit
