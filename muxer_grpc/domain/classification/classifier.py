@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from muxer_grpc.domain.chat import Conversation
 from muxer_grpc.domain.classification.signals import Signals, read_signals
 from muxer_grpc.domain.decision import Capability, Classification, Intent, Signal
@@ -91,22 +93,26 @@ def _capabilities_of(signals: Signals) -> tuple[tuple[Capability, float], ...]:
     return tuple(sorted(kept, key=lambda pair: -pair[1]))
 
 
+_SHOWN = (
+    "images",
+    "structured_output",
+    "code_fence",
+    "inline_code",
+    "programming_words",
+    "complexity_words",
+    "math_words",
+    "arithmetic",
+    "creative_words",
+    "translation_words",
+    "extraction_words",
+    "harm_phrases",
+    "question",
+    "words",
+)
+_shown_values = attrgetter(*_SHOWN)
+
+
 def _shown(signals: Signals) -> tuple[Signal, ...]:
     """Lists the signals that speak, for the caller."""
-    values = (
-        ("images", signals.images),
-        ("structured_output", signals.structured_output),
-        ("code_fence", signals.code_fence),
-        ("inline_code", signals.inline_code),
-        ("programming_words", signals.programming_words),
-        ("complexity_words", signals.complexity_words),
-        ("math_words", signals.math_words),
-        ("arithmetic", signals.arithmetic),
-        ("creative_words", signals.creative_words),
-        ("translation_words", signals.translation_words),
-        ("extraction_words", signals.extraction_words),
-        ("harm_phrases", signals.harm_phrases),
-        ("question", signals.question),
-        ("words", signals.words),
-    )
-    return tuple(Signal(name, float(value)) for name, value in values if value)
+    values = zip(_SHOWN, _shown_values(signals), strict=True)
+    return tuple([Signal(name, float(value)) for name, value in values if value])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from muxer_grpc.domain.chat import Conversation, ImagePart, JsonFormat, JsonSchemaFormat, Role
+from muxer_grpc.domain.chat import Conversation, ImagePart, Role
 
 # Signals look at the head and the tail of a long prompt: what is asked stands at one of the two.
 HEAD_CHARACTERS = 4_000
 TAIL_CHARACTERS = 1_000
 
-_WORD = re.compile(r"[^\W_]+(?:[+#]+|(?='))?")
+_WORD = re.compile(r"[^\W_]+[+#]*")
 
 PROGRAMMING_WORDS = frozenset(
     """
@@ -103,7 +103,10 @@ def read_signals(conversation: Conversation) -> Signals:
     lowered = text.lower()
     words = _WORD.findall(lowered)
     counted = _count_words(words)
-    images = sum(type(part) is ImagePart for message in conversation.messages for part in message.parts)
+    images = 0
+    for message in conversation.messages:
+        for part in message.parts:
+            images += type(part) is ImagePart
     return Signals(
         characters=characters,
         words=len(words),
@@ -118,9 +121,9 @@ def read_signals(conversation: Conversation) -> Signals:
         extraction_words=counted[5],
         conversation_words=counted[6],
         question=bool(words) and (words[0] in QUESTION_WORDS or lowered.rstrip().endswith("?")),
-        harm_phrases=sum(phrase in lowered for phrase in HARM_PHRASES),
+        harm_phrases=len([phrase for phrase in HARM_PHRASES if phrase in lowered]),
         images=images,
-        structured_output=isinstance(conversation.response_format, JsonFormat | JsonSchemaFormat),
+        structured_output=conversation.response_format is not None,
     )
 
 
@@ -143,7 +146,7 @@ def _count_words(words: list[str]) -> list[int]:
     """Counts the words of each group."""
     counted = [0] * len(_GROUPS)
     groups_of_word = _GROUPS_OF_WORD
-    for word in words:
-        for group in groups_of_word.get(word, ()):
+    for groups in [groups_of_word[word] for word in words if word in groups_of_word]:
+        for group in groups:
             counted[group] += 1
     return counted

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from muxer_grpc.domain.catalogue import Catalogue, Feature, Model
-from muxer_grpc.domain.chat import Conversation, ImagePart, JsonFormat, JsonSchemaFormat
+from muxer_grpc.domain.chat import Conversation, ImagePart, JsonFormat, JsonSchemaFormat, TextPart
 from muxer_grpc.domain.decision import Exclusion, ExclusionReason
 from muxer_grpc.domain.money import PICO_PER_NANO, round_half_even
 from muxer_grpc.domain.routing.policy import NO_RULES, CompletionRequest
@@ -50,7 +50,9 @@ def estimate_input_tokens(conversation: Conversation) -> int:
     images = 0
     for message in conversation.messages:
         for part in message.parts:
-            if type(part) is ImagePart:
+            if type(part) is TextPart:
+                characters += len(part.text)
+            elif type(part) is ImagePart:
                 images += 1
             else:
                 characters += len(_text_of(part))
@@ -93,8 +95,10 @@ def exclusion_of(model: Model, needs: Needs, rules: Sequence[Rule]) -> Exclusion
 def _features_of(conversation: Conversation) -> frozenset[Feature]:
     """Lists the features without which no model could answer."""
     needed = set()
-    if any(type(part) is ImagePart for message in conversation.messages for part in message.parts):
-        needed.add(Feature.VISION)
+    for message in conversation.messages:
+        for part in message.parts:
+            if type(part) is ImagePart:
+                needed.add(Feature.VISION)
     if conversation.tools:
         needed.add(Feature.TOOLS)
     if isinstance(conversation.response_format, JsonFormat):
