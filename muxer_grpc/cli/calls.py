@@ -250,7 +250,7 @@ def models(
                 f"{each.context_window_tokens:,}",
                 price,
                 "yes" if each.available else "no key",
-                "simulated" if each.simulated else "",
+                "simulated" if each.simulated else "retired" if each.retired else "",
             ]
         )
     print_table("", ["model", "tier", ">window", ">USD per million in / out", "available", ""], rows)

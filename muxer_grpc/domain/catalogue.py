@@ -50,6 +50,7 @@ class Model:
     price: Price | None = None
     quality: float = 0.5
     simulated: bool = False
+    retired: bool = False
 
     @property
     def free(self) -> bool:
@@ -110,6 +111,11 @@ class Catalogue:
     def has_real_models(self) -> bool:
         """Tells whether any available model is not simulated."""
         return any(not model.simulated for model in self.available)
+
+    @cached_property
+    def has_retired_models(self) -> bool:
+        """Tells whether any available model is retired."""
+        return any(model.retired for model in self.available)
 
     @cached_property
     def smallest_window(self) -> int:

@@ -49,6 +49,7 @@ class ExclusionReason(Named):
     PROVIDER_NOT_CONFIGURED = "provider_not_configured"
     OUTPUT_LIMIT = "output_limit"
     SIMULATED = "simulated"
+    RETIRED = "retired"
 
 
 class Signal(NamedTuple):

@@ -47,9 +47,10 @@ class TimeLimit:
             return await begin()
         except asyncio.CancelledError:
             # A real cancellation that came as well leaves the count above what it was, and goes on.
-            if self._struck and task.uncancel() <= self._cancelling:
+            if self._struck:
                 self._struck = False
-                raise self._error from None
+                if task.uncancel() <= self._cancelling:
+                    raise self._error from None
             raise
         finally:
             self._waiting = False

@@ -30,7 +30,8 @@ FINISH_REASONS = {
     "max_tokens": FinishReason.LENGTH,
     "model_context_window_exceeded": FinishReason.LENGTH,
     "tool_use": FinishReason.TOOL_CALLS,
-    "refusal": FinishReason.REFUSAL,
+    # Not the model's own words: the vendor's classifier ended the answer.
+    "refusal": FinishReason.CONTENT_FILTER,
 }
 
 CHARACTERS_PER_TOKEN = 4

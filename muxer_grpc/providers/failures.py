@@ -80,6 +80,8 @@ _BY_TEXT: tuple[tuple[tuple[str, ...], FailureClass], ...] = (
     (("context length",), FailureClass.CONTEXT_LENGTH),
     (("context window",), FailureClass.CONTEXT_LENGTH),
     (("maximum context",), FailureClass.CONTEXT_LENGTH),
+    (("context limit",), FailureClass.CONTEXT_LENGTH),
+    (("context size",), FailureClass.CONTEXT_LENGTH),
     (("maximum prompt length",), FailureClass.CONTEXT_LENGTH),
     (("prompt is too long",), FailureClass.CONTEXT_LENGTH),
     (("prompt contains", "tokens", "larger than"), FailureClass.CONTEXT_LENGTH),

@@ -61,6 +61,7 @@ class ModelRow(BaseModel):
     )
     reasoning_usd_per_million: UsdPerMillion | None = Field(None, description="Price of reasoning; default: as output.")
     free: bool = Field(False, description="Costs nothing. A model with neither a price nor this mark is refused.")
+    retired: bool = Field(False, description="Its vendor has ended it; it is called only when asked for by name.")
     price_note: str = Field("", description="Why a price differs from the maintained price data.")
 
     @model_validator(mode="after")
@@ -134,4 +135,5 @@ def to_model(row: ModelRow, provider: str, *, simulated: bool = False) -> Model:
         price=row.price(),
         quality=row.quality,
         simulated=simulated,
+        retired=row.retired,
     )

@@ -11,6 +11,7 @@ from muxer_grpc.domain.catalogue import Feature, Model, Tier
 from muxer_grpc.domain.chat import Conversation, Message, Role, TextPart
 from muxer_grpc.domain.completion import (
     Finished,
+    FinishReason,
     ModelReported,
     ProviderEvent,
     ProviderRequest,
@@ -36,7 +37,8 @@ class Case:
     key_header: tuple[str, str]
     counts_cached: bool = True
     counts_reasoning: bool = True
-    marks_refusals: bool = True
+    # What a refusal is to the vendor: OpenAI marks the model's own, Anthropic's classifier ends the answer.
+    refusal: FinishReason = FinishReason.REFUSAL
 
     @property
     def is_openai(self) -> bool:
@@ -57,6 +59,7 @@ CASES = {
             "/v1/messages",
             ("x-api-key", "key-1"),
             counts_reasoning=False,
+            refusal=FinishReason.CONTENT_FILTER,
         ),
         Case(
             "ollama",
@@ -65,7 +68,7 @@ CASES = {
             ("authorization", "Bearer key-1"),
             counts_cached=False,
             counts_reasoning=False,
-            marks_refusals=False,
+            refusal=FinishReason.STOP,
         ),
     )
 }

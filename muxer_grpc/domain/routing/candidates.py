@@ -147,6 +147,12 @@ def _simulated(model: Model, needs: Needs) -> Exclusion | None:
     return None
 
 
+def _retired(model: Model, needs: Needs) -> Exclusion | None:
+    if model.retired and model.name not in needs.request.policy.allowed_models:
+        return Exclusion(model, ExclusionReason.RETIRED, "its vendor has ended it; ask for it by name")
+    return None
+
+
 def _feature_missing(model: Model, needs: Needs) -> Exclusion | None:
     if needs.features and not needs.features <= model.features:
         missing = ", ".join(sorted(feature.value for feature in needs.features - model.features))
@@ -199,6 +205,7 @@ _RULES: tuple[tuple[Callable[[Needs, Catalogue], object], Rule], ...] = (
     (lambda needs, _: needs.request.policy is not NO_RULES, _provider_not_allowed),
     (lambda needs, _: needs.request.policy.allowed_regions, _region_not_allowed),
     (lambda needs, _: needs.exclude_simulated, _simulated),
+    (lambda needs, catalogue: catalogue.has_retired_models and not needs.request.requested_model, _retired),
     (lambda needs, _: needs.features, _feature_missing),
     (lambda needs, _: needs.output_tokens, _output_limit),
     (lambda needs, catalogue: _tokens_needed(needs) > catalogue.smallest_window, _context_window),

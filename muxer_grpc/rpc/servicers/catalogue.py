@@ -98,6 +98,7 @@ class CatalogueServicer:
             free=model.free,
             available=self._catalogue.providers[model.provider].configured,
             simulated=model.simulated,
+            retired=model.retired,
         )
 
 

@@ -55,7 +55,7 @@ class ListProvidersResponse(_message.Message):
     def __init__(self, providers: _Optional[_Iterable[_Union[Provider, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "provider", "vendor_model", "tier", "context_window_tokens", "max_output_tokens", "features", "regions", "price", "free", "available", "simulated")
+    __slots__ = ("name", "provider", "vendor_model", "tier", "context_window_tokens", "max_output_tokens", "features", "regions", "price", "free", "available", "simulated", "retired")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     VENDOR_MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +68,7 @@ class Model(_message.Message):
     FREE_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     SIMULATED_FIELD_NUMBER: _ClassVar[int]
+    RETIRED_FIELD_NUMBER: _ClassVar[int]
     name: str
     provider: str
     vendor_model: str
@@ -80,7 +81,8 @@ class Model(_message.Message):
     free: bool
     available: bool
     simulated: bool
-    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., vendor_model: _Optional[str] = ..., tier: _Optional[_Union[_routing_pb2.ModelTier, str]] = ..., context_window_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., features: _Optional[_Iterable[_Union[_routing_pb2.ModelFeature, str]]] = ..., regions: _Optional[_Iterable[str]] = ..., price: _Optional[_Union[_billing_pb2.Price, _Mapping]] = ..., free: _Optional[bool] = ..., available: _Optional[bool] = ..., simulated: _Optional[bool] = ...) -> None: ...
+    retired: bool
+    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., vendor_model: _Optional[str] = ..., tier: _Optional[_Union[_routing_pb2.ModelTier, str]] = ..., context_window_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., features: _Optional[_Iterable[_Union[_routing_pb2.ModelFeature, str]]] = ..., regions: _Optional[_Iterable[str]] = ..., price: _Optional[_Union[_billing_pb2.Price, _Mapping]] = ..., free: _Optional[bool] = ..., available: _Optional[bool] = ..., simulated: _Optional[bool] = ..., retired: _Optional[bool] = ...) -> None: ...
 
 class Provider(_message.Message):
     __slots__ = ("name", "configured", "detail", "model_count")

@@ -40,6 +40,7 @@ class ExclusionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXCLUSION_REASON_PROVIDER_NOT_CONFIGURED: _ClassVar[ExclusionReason]
     EXCLUSION_REASON_OUTPUT_LIMIT: _ClassVar[ExclusionReason]
     EXCLUSION_REASON_SIMULATED: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_RETIRED: _ClassVar[ExclusionReason]
 
 class Intent(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -83,6 +84,7 @@ EXCLUSION_REASON_NOT_REQUESTED: ExclusionReason
 EXCLUSION_REASON_PROVIDER_NOT_CONFIGURED: ExclusionReason
 EXCLUSION_REASON_OUTPUT_LIMIT: ExclusionReason
 EXCLUSION_REASON_SIMULATED: ExclusionReason
+EXCLUSION_REASON_RETIRED: ExclusionReason
 INTENT_UNSPECIFIED: Intent
 INTENT_CHAT_LITE: Intent
 INTENT_DEEP_REASON: Intent
