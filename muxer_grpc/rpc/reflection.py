@@ -6,11 +6,22 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pool
+from google.protobuf import descriptor_pb2, descriptor_pool, text_format
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from muxer_grpc.rpc import health_messages
+
+
+def _v1_pool() -> descriptor_pool.DescriptorPool:
+    """Describes reflection v1 itself, which the package knows as v1alpha only; tools that list methods ask for it."""
+    alpha = descriptor_pb2.FileDescriptorProto()
+    reflection_pb2.DESCRIPTOR.CopyToProto(alpha)
+    text = text_format.MessageToString(alpha).replace("v1alpha", "v1")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(text_format.Parse(text, descriptor_pb2.FileDescriptorProto()))
+    return pool
+
 
 SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 
@@ -47,7 +58,7 @@ class _Pools:
 
 def reflection_handlers(services: Iterable[str]) -> list[grpc.GenericRpcHandler]:
     """Gives handlers that describe these services, under both names of reflection."""
-    pools = _Pools((health_messages.POOL, descriptor_pool.Default()))
+    pools = _Pools((health_messages.POOL, _v1_pool(), descriptor_pool.Default()))
     servicer = ReflectionServicer((*services, *SERVICES), pool=pools)
     method = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,

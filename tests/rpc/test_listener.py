@@ -98,10 +98,15 @@ async def test_reflection_lists_the_services_under_both_names(version: str) -> N
         reply = await call.read()
         await call.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol="grpc.health.v1.Health"))
         health_file = await call.read()
+        await call.write(
+            reflection_pb2.ServerReflectionRequest(file_containing_symbol=f"grpc.reflection.{version}.ServerReflection")
+        )
+        own_file = await call.read()
         await call.done_writing()
     names = {each.name for each in reply.list_services_response.service}
     assert {"muxer.v1.MuxerService", "grpc.health.v1.Health"} <= names
     assert "muxer.v1.CatalogueService" not in names
+    assert own_file.file_descriptor_response.file_descriptor_proto
     assert health_file.file_descriptor_response.file_descriptor_proto
 
 
