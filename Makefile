@@ -11,7 +11,8 @@ help: ## Shows this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Sets up what is missing and serves on 127.0.0.1:50051 (ARGS="--workers 2" passes options on)
-	@exec $(VENV)/bin/muxer serve --examples $(ARGS)
+	@# On a terminal the service gets a process group of its own, so that Ctrl-C drains it and does not strike make.
+	@if [ -t 0 ] && [ -t 1 ]; then set -m; fi; $(VENV)/bin/muxer serve --examples $(ARGS)
 
 test: $(VENV)/.dev ## Sets up what is missing and runs all tests (ARGS="-k name" passes options on)
 	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
