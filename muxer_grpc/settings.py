@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os
+import difflib
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -19,40 +29,43 @@ from pydantic_settings import (
 )
 
 from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY, known_strategies
+from muxer_grpc.providers.base_urls import check_key, checked_base_url
 from muxer_grpc.providers.model_rows import ModelRow
 from muxer_grpc.providers.registry import adapters
+from muxer_grpc.settings_addresses import UNIX, checked_addresses, split_addresses
 
 PREFIX = "MUXER_"
 DELIMITER = "__"
+PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
-def is_loopback(host: str) -> bool:
-    """Tells whether a host is this machine alone."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+# A day: longer times overflow in gRPC, and mean nothing here.
+DAY = 86_400.0
+MOST = 1_000_000
+
+Seconds = Annotated[float, Field(ge=0, le=DAY, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
+Addresses = Annotated[str, AfterValidator(checked_addresses)]
+Words = tuple[str, ...]
 
 
-def _check_addresses(value: str) -> str:
-    """Refuses what is no address, and, without authentication, every address that others can reach."""
-    for address in filter(None, (part.strip() for part in value.split(","))):
-        if address.startswith("unix:"):
-            if len(address) <= len("unix:"):
-                msg = "a unix address names a file: unix:/run/muxer.sock"
-                raise ValueError(msg)
-            continue
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65535:
-            msg = "an address is host:port or unix:/path"
-            raise ValueError(msg)
-        if not is_loopback(host):
-            msg = "without authentication, only loopback addresses and unix sockets are served (127.0.0.1:50051)"
-            raise ValueError(msg)
-    return value
+def _check_url(url: str) -> str:
+    return checked_base_url(url) if url else url
 
 
-Addresses = Annotated[str, AfterValidator(_check_addresses)]
+def _check_secret(secret: SecretStr) -> SecretStr:
+    check_key(secret.get_secret_value())
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
+
+
+def _check_strategy(name: str) -> str:
+    if name not in known_strategies():
+        msg = f"it must be one of {', '.join(sorted(known_strategies()))}"
+        raise ValueError(msg)
+    return name
 
 
 class _Area(BaseModel):
@@ -76,22 +89,38 @@ class ServerSettings(_Area):
     max_send_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024, description="Largest reply message, in bytes."
     )
-    keepalive_seconds: float = Field(120, ge=10, description="Interval of the server's pings, in seconds.")
-    min_client_ping_interval_seconds: float = Field(
-        30, ge=1, description="Callers that ping more often than this many seconds are sent away."
+    keepalive_seconds: Seconds = Field(120, ge=10, description="Interval of the server's pings, in seconds.")
+    min_client_ping_interval_seconds: Seconds = Field(
+        30,
+        ge=1,
+        le=DAY,
+        allow_inf_nan=False,
+        description="Callers that ping more often than this many seconds are sent away.",
     )
-    max_connection_age_seconds: float = Field(
-        600, ge=0, description="Connections are renewed after this many seconds, so that load spreads; 0: never."
+    max_connection_age_seconds: Seconds = Field(
+        600,
+        ge=0,
+        le=DAY,
+        allow_inf_nan=False,
+        description="Connections are renewed after this many seconds, so that load spreads; 0: never.",
     )
-    max_connection_age_grace_seconds: float = Field(
-        600, ge=0, description="Calls on a connection that is renewed may go on for this many seconds; 0: for ever."
+    max_connection_age_grace_seconds: Seconds = Field(
+        600,
+        ge=0,
+        le=DAY,
+        allow_inf_nan=False,
+        description="Calls on a connection that is renewed may go on for this many seconds; 0: for ever.",
     )
-    max_connection_idle_seconds: float = Field(
-        600, ge=0, description="Idle connections are closed after this many seconds; 0: never."
+    max_connection_idle_seconds: Seconds = Field(
+        600,
+        ge=0,
+        le=DAY,
+        allow_inf_nan=False,
+        description="Idle connections are closed after this many seconds; 0: never.",
     )
-    max_concurrent_streams: int = Field(1_000, ge=1, description="Calls at once on one connection; more wait there.")
-    max_concurrent_calls: int = Field(2_000, ge=1, description="Unary calls at once in a process; more are shed.")
-    max_concurrent_stream_calls: int = Field(1_000, ge=1, description="Streams at once in a process; more are shed.")
+    max_concurrent_streams: Count = Field(1_000, description="Calls at once on one connection; more wait there.")
+    max_concurrent_calls: Count = Field(2_000, description="Unary calls at once in a process; more are shed.")
+    max_concurrent_stream_calls: Count = Field(1_000, description="Streams at once in a process; more are shed.")
     default_deadline_seconds: float = Field(
         300, gt=0, le=3600, description="Longest call, in seconds; a caller's own deadline may be shorter."
     )
@@ -105,13 +134,19 @@ class ServerSettings(_Area):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if not self.listen.strip():
-            msg = "listen must name at least one address"
-            raise ValueError(msg)
-        addresses = f"{self.listen},{self.admin_listen}".split(",")
-        if self.workers > 1 and any(address.strip().endswith(":0") for address in addresses):
-            msg = "several workers need fixed ports; port 0 is for one worker"
-            raise ValueError(msg)
+        data, admin = split_addresses(self.listen), split_addresses(self.admin_listen)
+        twice = [address for address in admin if address in data and not address.endswith(":0")]
+        problem = ""
+        if not data:
+            problem = "listen must name at least one address"
+        elif twice:
+            problem = f"listen and admin_listen share {twice[0]}; give each its own"
+        elif self.workers > 1 and any(address.endswith(":0") for address in (*data, *admin)):
+            problem = "several workers need fixed ports; port 0 is for one worker"
+        elif self.workers > 1 and any(address.startswith(UNIX) for address in (*data, *admin)):
+            problem = "several workers cannot share a unix socket; give them a port, or use one worker"
+        if problem:
+            raise ValueError(problem)
         return self
 
 
@@ -149,14 +184,9 @@ class TlsSettings(_Area):
 class RoutingSettings(_Area):
     """How models are chosen."""
 
-    default_strategy: str = Field(DEFAULT_STRATEGY, description="Ranking strategy where a request names none.")
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        if self.default_strategy not in known_strategies():
-            msg = f"default_strategy must be one of {', '.join(sorted(known_strategies()))}"
-            raise ValueError(msg)
-        return self
+    default_strategy: Annotated[str, AfterValidator(_check_strategy)] = Field(
+        DEFAULT_STRATEGY, description="Ranking strategy where a request names none."
+    )
 
 
 class TimeoutSettings(_Area):
@@ -172,13 +202,22 @@ class ProviderSettings(_Area):
 
     adapter: str = Field("", description="Kind of provider; `compatible` for any OpenAI-compatible server.")
     enabled: bool = Field(True, description="Whether the provider is used when it is configured.")
-    api_key: SecretStr | None = Field(None, description="Key of the provider; better given by its variable.")
+    api_key: Secret | None = Field(None, description="Key of the provider; better given by its variable.")
     api_key_env: str = Field("", description="Variable that holds the key; default: the vendor's usual one.")
-    base_url: str = Field("", description="Address of the API; default: the vendor's own.")
-    regions: tuple[str, ...] = Field((), description="Regions that its models run in.")
-    extra_vendor_options: tuple[str, ...] = Field((), description="Further parameters that callers may pass through.")
+    base_url: Annotated[str, AfterValidator(_check_url)] = Field(
+        "", description="Address of the API; default: the vendor's own."
+    )
+    regions: Words = Field((), description="Regions that its models run in.")
+    extra_vendor_options: Words = Field((), description="Further parameters that callers may pass through.")
     timeouts: TimeoutSettings = Field(TimeoutSettings(), description="How long it may keep silent.")
     models: tuple[ModelRow, ...] = Field((), description="Models beside, or in place of, those that are shipped.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.api_key is not None and self.api_key_env:
+            msg = "api_key and api_key_env both give the key; keep one"
+            raise ValueError(msg)
+        return self
 
 
 class LogSettings(_Area):
@@ -217,21 +256,25 @@ class Settings(BaseSettings):
         names |= {chosen.api_key_env for chosen in self.providers.values()}
         self._vendor_environment = {name: environment[name] for name in names if environment.get(name)}
 
-    @model_validator(mode="after")
-    def _know_providers(self) -> Self:
+    @field_validator("providers")
+    @classmethod
+    def _know_providers(cls, providers: dict[str, ProviderSettings]) -> dict[str, ProviderSettings]:
         kinds = adapters()
-        for name, chosen in self.providers.items():
-            if chosen.adapter and chosen.adapter not in kinds:
-                msg = f"providers.{name}.adapter must be one of {', '.join(kinds)}"
-                raise ValueError(msg)
-            if not chosen.adapter and name not in kinds:
-                known = ", ".join(kinds)
-                msg = f"providers.{name} is none of {known}; give it an adapter (compatible fits most servers)"
-                raise ValueError(msg)
-            if (chosen.adapter or name) == "compatible" and not chosen.base_url:
-                msg = f"providers.{name} needs a base_url"
-                raise ValueError(msg)
-        return self
+        for name, chosen in providers.items():
+            kind = chosen.adapter or name
+            problem = ""
+            if not PROVIDER_NAME.fullmatch(name):
+                problem = f"providers.{name!r} is no name for a provider; use a to z, 0 to 9, _ and -"
+            elif kind not in kinds:
+                close = difflib.get_close_matches(kind, kinds, n=1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                what = f"{name}.adapter must be one" if chosen.adapter else f"{name} is none"
+                problem = f"providers.{what} of {', '.join(kinds)}{hint} (adapter = compatible fits most servers)"
+            elif kind == "compatible" and not chosen.base_url:
+                problem = f"providers.{name} needs a base_url"
+            if problem:
+                raise ValueError(problem)
+        return providers
 
     @classmethod
     def settings_customise_sources(
@@ -244,7 +287,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Orders the sources; see load_settings for where they come from."""
         del env_settings, dotenv_settings, file_secret_settings
-        sources = _SOURCES.get()
+        sources = _SOURCES.get(({}, None))
         found: list[PydanticBaseSettingsSource] = [init_settings, _EnvironmentSource(settings_cls, sources[0])]
         if sources[1] is not None:
             found.append(TomlConfigSettingsSource(settings_cls, toml_file=sources[1]))
@@ -252,7 +295,8 @@ class Settings(BaseSettings):
 
 
 # The environment over .env, and the TOML file, of the load under way.
-_SOURCES: ContextVar[tuple[Mapping[str, str], Path | None]] = ContextVar("_SOURCES", default=(os.environ, None))
+# Outside of load_settings there are none: the constructor reads nothing behind its caller's back.
+_SOURCES: ContextVar[tuple[Mapping[str, str], Path | None]] = ContextVar("_SOURCES")
 
 
 class _EnvironmentSource(EnvSettingsSource):
@@ -264,3 +308,12 @@ class _EnvironmentSource(EnvSettingsSource):
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return self._given
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Reads JSON, or a list with commas. What is neither stays text, and its field's check tells so."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            if field is not None and field.annotation == Words and value[:1] != "[":
+                return split_addresses(value)
+            return value

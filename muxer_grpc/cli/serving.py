@@ -31,16 +31,12 @@ def serve(
     from muxer_grpc.settings_loading import load_settings
     from muxer_grpc.telemetry.logs import set_up_logging
 
-    settings = load_settings(config)
     server = {"listen": listen, "admin_listen": admin_listen, "workers": workers}
-    chosen = {name: value for name, value in server.items() if value is not None}
-    overrides: Any = {}
-    if chosen:
-        overrides["server"] = {**settings.server.model_dump(), **chosen}
-    if log_level is not None:
-        overrides["log"] = {**settings.log.model_dump(), "level": log_level}
-    if overrides:
-        settings = load_settings(config, **overrides)
+    overrides: Any = {
+        "server": {name: value for name, value in server.items() if value is not None},
+        "log": {} if log_level is None else {"level": log_level},
+    }
+    settings = load_settings(config, **overrides)
     set_up_logging(settings.log.level, settings.log.format)
 
     from muxer_grpc.server import serve as serve_settings

@@ -13,13 +13,13 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
+from muxer_grpc.providers.base_urls import checked_base_url
 from muxer_grpc.providers.registry import Connection
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -174,18 +174,6 @@ class _Exchange:
         # Closing an unfinished HTTP/1 reply drops its connection: the vendor learns that nobody is reading.
         if self._response is not None:
             await self._response.stream.aclose()  # type: ignore[union-attr]
-
-
-def checked_base_url(url: str) -> str:
-    """Gives an operator's base URL without its trailing slash. Raises ValueError on what is no plain http(s) URL."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        msg = "a base URL must be http or https, with a host and without credentials"
-        raise ValueError(msg)
-    if parts.query or parts.fragment:
-        msg = "a base URL must have no query and no fragment"
-        raise ValueError(msg)
-    return url.rstrip("/")
 
 
 @functools.cache

@@ -30,18 +30,10 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         IN_OUT | {"grpc", "grpc_reflection", "google", "muxer", "jsonschema_rs"},
     ),
 }
-EVERYONE = (
-    "bootstrap.py",
-    "server.py",
-    "workers.py",
-    "settings.py",
-    "settings_loading.py",
-    "cli",
-    "__main__.py",
-    "__init__.py",
-)
+SETTINGS = ("settings.py", "settings_loading.py", "settings_addresses.py")
+EVERYONE = ("bootstrap.py", "server.py", "workers.py", *SETTINGS, "cli", "__main__.py", "__init__.py")
 # Of the modules that know everyone, these alone may read Settings.
-MAY_READ_SETTINGS = ("bootstrap.py", "server.py", "workers.py", "settings.py", "settings_loading.py", "cli")
+MAY_READ_SETTINGS = ("bootstrap.py", "server.py", "workers.py", *SETTINGS, "cli")
 
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py"))
 

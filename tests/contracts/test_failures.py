@@ -12,7 +12,7 @@ import pytest
 from muxer_grpc.domain.completion import ProviderEvent, TextDelta
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
 from muxer_grpc.domain.ports import Provider
-from muxer_grpc.providers.http import checked_base_url
+from muxer_grpc.providers.base_urls import checked_base_url
 from muxer_grpc.providers.registry import Connection, Timeouts
 from tests.contracts.cases import QUICK, Case, heard, opened, request_of
 from tests.fakes import answers

@@ -142,8 +142,8 @@ def test_usual_variables_of_vendors_are_kept(source: str) -> None:
 
 
 def test_the_environment_goes_before_the_file_env_for_vendors_too() -> None:
-    settings = load({"OPENAI_API_KEY": "of the environment"}, dotenv="OPENAI_API_KEY=of the file\n")
-    assert settings.vendor_environment == {"OPENAI_API_KEY": "of the environment"}
+    settings = load({"OPENAI_API_KEY": "of-the-environment"}, dotenv="OPENAI_API_KEY=of-the-file\n")
+    assert settings.vendor_environment == {"OPENAI_API_KEY": "of-the-environment"}
 
 
 def test_a_variable_named_by_api_key_env_is_kept() -> None:
