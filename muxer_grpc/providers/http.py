@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+from multidict import CIMultiDict
 
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
 from muxer_grpc.providers.base_urls import checked_base_url
@@ -99,12 +100,11 @@ class HttpTransport:
 
     def __init__(self, connection: Connection, headers: Mapping[str, str]) -> None:
         self._base = checked_base_url(connection.base_url)
-        self._headers = httpx.Headers({"accept-encoding": "identity", "user-agent": "muxer", **headers})
-        self._post_headers = httpx.Headers({**self._headers, "content-type": "application/json"})
+        self._headers = CIMultiDict({"accept-encoding": "identity", "user-agent": "muxer", **headers})
+        self._post_headers = CIMultiDict({**self._headers, "content-type": "application/json"})
         timeouts = connection.timeouts
         self._gap_seconds = timeouts.gap
         self._timeouts = {"timeout": {"connect": timeouts.connect, "read": timeouts.first_byte, "pool": timeouts.pool}}
-        self._urls: dict[str, httpx.URL] = {}
         self._context = _tls_context() if self._base.startswith("https") else _no_tls_context()
         self._max_connections = connection.max_connections
         self._transport = AiohttpTransport(verify=self._context, client=self._session)
@@ -125,22 +125,23 @@ class HttpTransport:
         """Closes all connections."""
         await self._transport.aclose()
 
-    def _request(self, method: str, path: str, headers: httpx.Headers, body: bytes) -> httpx.Request:
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = httpx.URL(self._base + path)
-        return _Request(method, url, headers, body, self._timeouts)
+    def _request(self, method: str, path: str, headers: CIMultiDict[str], body: bytes) -> httpx.Request:
+        return _Request(method, self._base + path, headers, body, self._timeouts)
 
 
 class _Request(httpx.Request):
-    """A request of parts that are ready. httpx's own parses the URL and copies the headers anew, for 80 µs a call."""
+    """A request of parts that are ready, in the types that the transport wants in the end.
+
+    httpx's own parses the URL and copies the headers anew, and the transport turns both into its own types: together
+    a tenth of a call.
+    """
 
     def __init__(
-        self, method: str, url: httpx.URL, headers: httpx.Headers, body: bytes, extensions: dict[str, Any]
+        self, method: str, url: str, headers: CIMultiDict[str], body: bytes, extensions: dict[str, Any]
     ) -> None:
         self.method = method
-        self.url = url
-        self.headers = headers
+        self.url: Any = url
+        self.headers: Any = headers
         self.extensions = extensions
         self._content = body
 

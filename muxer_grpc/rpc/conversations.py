@@ -61,11 +61,22 @@ def _read_messages(spec: chat_pb2.CompletionSpec, violations: Violations) -> tup
     messages = []
     tool_calls: set[str] = set()
     for index, message in enumerate(spec.messages):
-        messages.append(_read_message(message, f"spec.messages[{index}]", tool_calls, violations))
+        plain = _read_plain_message(message)
+        messages.append(plain or _read_message(message, f"spec.messages[{index}]", tool_calls, violations))
     asks = any(message.role in (chat.Role.USER, chat.Role.TOOL) for message in messages)
     if messages and not asks and all(message.role is chat.Role.SYSTEM for message in messages):
         violations.add("spec.messages", "user_message_required", "give a user message; system messages ask nothing")
     return tuple(messages)
+
+
+def _read_plain_message(message: chat_pb2.Message) -> chat.Message | None:
+    """Reads a message of one right text, which most are; None for any other."""
+    parts = message.parts
+    role = ROLE_OF.get(message.role)
+    if role is None or role is chat.Role.TOOL or len(parts) != 1:
+        return None
+    text = parts[0].text
+    return chat.Message(role, (chat.TextPart(text),)) if 0 < len(text) <= MAX_TEXT_CHARACTERS else None
 
 
 def _read_message(message: chat_pb2.Message, path: str, tool_calls: set[str], violations: Violations) -> chat.Message:

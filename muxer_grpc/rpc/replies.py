@@ -167,6 +167,7 @@ def summary_message(summary: completion.Summary) -> completion_pb2.CompletionSum
     finish = summary.finish_reason
     reason = summary.error_reason
     first = summary.time_to_first_token
+    usage = usage_message(summary.usage)
     return completion_pb2.CompletionSummary(
         completion_id=summary.completion_id,
         decision_id=decision.decision_id,
@@ -176,9 +177,13 @@ def summary_message(summary: completion.Summary) -> completion_pb2.CompletionSum
         selected_model="" if answered_by is None else answered_by.name,
         reported_model=summary.reported_model,
         provider="" if answered_by is None else answered_by.provider,
-        usage=usage_message(summary.usage),
+        usage=usage,
         cost=cost_message(summary.cost, decision.price_book_version),
-        attempts=[_attempt_message(attempt) for attempt in summary.attempts],
+        # A single attempt counts what the whole counts.
+        attempts=[
+            _attempt_message(attempt, usage if attempt.usage is summary.usage else usage_message(attempt.usage))
+            for attempt in summary.attempts
+        ],
         error_reason=None if reason is None else REASONS[reason],  # type: ignore[arg-type]
         duration=duration_message(summary.duration),
         time_to_first_token=None if first is None else duration_message(first),
@@ -187,7 +192,7 @@ def summary_message(summary: completion.Summary) -> completion_pb2.CompletionSum
     )
 
 
-def _attempt_message(attempt: completion.Attempt) -> completion_pb2.Attempt:
+def _attempt_message(attempt: completion.Attempt, usage: billing_pb2.Usage) -> completion_pb2.Attempt:
     failure = attempt.failure_class
     first = attempt.time_to_first_token
     return completion_pb2.Attempt(
@@ -198,7 +203,7 @@ def _attempt_message(attempt: completion.Attempt) -> completion_pb2.Attempt:
         failure_class=None if failure is None else FAILURE_CLASSES[failure],  # type: ignore[arg-type]
         http_status=attempt.http_status,
         vendor_code=attempt.vendor_code,
-        usage=usage_message(attempt.usage),
+        usage=usage,
         cost_nano_usd=attempt.cost.total_nano,
         duration=duration_message(attempt.duration),
         time_to_first_token=None if first is None else duration_message(first),

@@ -21,7 +21,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "pipeline": (frozenset({"domain", "pipeline"}), PURE | {"asyncio", "contextlib", "logging", "time"}),
     "providers": (
         frozenset({"domain", "providers"}),
-        IN_OUT | {"httpx", "httpx_aiohttp", "aiohttp", "orjson", "pydantic"},
+        IN_OUT | {"httpx", "httpx_aiohttp", "aiohttp", "multidict", "orjson", "pydantic"},
     ),
     "telemetry": (frozenset({"domain", "telemetry"}), STANDARD),
     # jsonschema_rs is the wire's own library: it checks the schemas that callers send.
