@@ -41,6 +41,7 @@ class ReplyReader:
     """Reads the events of one reply. What must come last, usage and the end, it keeps for `ending()`."""
 
     def __init__(self, estimated_input_tokens: int) -> None:
+        self.end_mark: bytes | None = None
         self._estimated_input_tokens = estimated_input_tokens
         self._characters = 0
         self._usage: dict[str, int] = {}

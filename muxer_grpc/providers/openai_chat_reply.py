@@ -42,6 +42,8 @@ class ReplyReader:
     """Reads the chunks of one reply. What must come last, usage and the end, it keeps for `ending()`."""
 
     def __init__(self, estimated_input_tokens: int, *, reports_reasoning_apart: bool) -> None:
+        self.end_mark: bytes | None = b"[DONE]"
+        self.stopped = False
         self._estimated_input_tokens = estimated_input_tokens
         self._reports_reasoning_apart = reports_reasoning_apart
         self._reported_model = False
@@ -60,9 +62,9 @@ class ReplyReader:
         """Reads a unary reply. Raises ProviderFailure when it is an error or makes no sense."""
         return self._read(reply, "message")
 
-    def read_chunk(self, chunk: Any) -> list[ProviderEvent]:
+    def read_event(self, event: Any) -> list[ProviderEvent]:
         """Reads one chunk of a stream. Raises ProviderFailure when it is an error or makes no sense."""
-        return self._read(chunk, "delta")
+        return self._read(event, "delta")
 
     def ending(self) -> list[ProviderEvent]:
         """Gives what ends the answer. Raises ProviderFailure when the vendor never said why it stopped."""
