@@ -11,6 +11,8 @@ def checked_base_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         port_holds = parts.port is None or parts.port > 0
+        # A name that no resolver can be asked for would fail in each call, with an error of another kind.
+        (parts.hostname or "").encode("idna")
     except ValueError:
         raise ValueError(msg) from None
     plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc

@@ -35,6 +35,8 @@ class Case:
     dialect: Dialect
     path: str
     key_header: tuple[str, str]
+    # Once these bytes of a stream have come, the vendor has said why it stopped.
+    finish_mark: bytes
     counts_cached: bool = True
     counts_reasoning: bool = True
     # What a refusal is to the vendor: OpenAI marks the model's own, Anthropic's classifier ends the answer.
@@ -46,7 +48,7 @@ class Case:
 
 
 def _openai(name: str) -> Case:
-    return Case(name, OPENAI, "/chat/completions", ("authorization", "Bearer key-1"))
+    return Case(name, OPENAI, "/chat/completions", ("authorization", "Bearer key-1"), b'"finish_reason":"stop"')
 
 
 CASES = {
@@ -58,6 +60,7 @@ CASES = {
             ANTHROPIC,
             "/v1/messages",
             ("x-api-key", "key-1"),
+            b'"stop_reason":"end_turn"',
             counts_reasoning=False,
             refusal=FinishReason.CONTENT_FILTER,
         ),
@@ -66,12 +69,16 @@ CASES = {
             OLLAMA,
             "/api/chat",
             ("authorization", "Bearer key-1"),
+            b'"done_reason":"stop"',
             counts_cached=False,
             counts_reasoning=False,
             refusal=FinishReason.STOP,
         ),
     )
 }
+
+# These call nobody, so there is nothing to send and no line to break: they keep the order of events alone.
+SIMULATED = frozenset({"sandbox"})
 
 USER = Message(Role.USER, (TextPart("hi"),))
 PLAIN = Conversation((USER,))
@@ -145,6 +152,10 @@ class Heard:
                 call[2] += event.arguments_json_fragment
         assert list(calls) == list(range(len(calls)))
         return [(call[0], call[1], call[2]) for call in calls.values()]
+
+    @property
+    def reported_models(self) -> list[str]:
+        return [e.reported_model for e in self.events if isinstance(e, ModelReported)]
 
     @property
     def usage(self) -> Usage:

@@ -9,25 +9,70 @@ from contextlib import aclosing
 import pytest
 
 from muxer_grpc.domain.chat import Conversation, ImagePart, Message, Role
-from muxer_grpc.domain.completion import FinishReason, ReasoningDelta, TextDelta
+from muxer_grpc.domain.completion import FinishReason, ModelReported, ReasoningDelta, TextDelta
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
 from muxer_grpc.domain.money import UsageSource
 from muxer_grpc.domain.ports import Provider
-from muxer_grpc.providers.registry import adapters
-from tests.contracts.cases import CASES, Case, heard, opened, request_of
+from muxer_grpc.providers.registry import Timeouts, adapters
+from tests.contracts.cases import CASES, QUICK, SIMULATED, Case, heard, opened, request_of
 from tests.fakes import answers
+from tests.fakes.dialects import OLLAMA
 from tests.fakes.plays import Play
 from tests.fakes.provider import FakeProvider
 
 
 def test_every_adapter_is_under_contract() -> None:
-    assert {name for name, adapter in adapters().items() if not adapter.simulated} == set(CASES)
+    assert set(adapters()) == set(CASES) | SIMULATED
+    assert {name for name, adapter in adapters().items() if adapter.simulated} == SIMULATED
+
+
+@pytest.mark.parametrize("name", sorted(SIMULATED))
+async def test_a_simulated_provider_keeps_the_same_order_of_events(name: str, stream: bool) -> None:
+    async with opened(name, "") as provider:
+        answer = await heard(provider, request_of(name, stream=stream))
+        assert (await provider.probe()).ok
+    assert answer.text
+    assert answer.finish.reason is FinishReason.STOP
+    assert len(answer.reported_models) == 1
 
 
 async def test_a_plain_answer(case: Case, provider: Provider, stream: bool) -> None:
     answer = await heard(provider, request_of(case.name, stream=stream))
     assert answer.text == answers.PLAIN.text
     assert (answer.finish.reason, answer.usage.source) == (FinishReason.STOP, UsageSource.PROVIDER)
+
+
+async def test_the_model_that_answered_is_reported_first(case: Case, provider: Provider, stream: bool) -> None:
+    answer = await heard(provider, request_of(case.name, stream=stream))
+    assert answer.reported_models == ["m1-001"]
+    assert isinstance(answer.events[0], ModelReported)
+
+
+SAID = {
+    "plain": answers.PLAIN,
+    "reasoning": answers.WITH_REASONING,
+    "refused": answers.REFUSED,
+    "cut by length": answers.CUT_BY_LENGTH,
+    "filtered": answers.FILTERED,
+    "a call": answers.WITH_CALL,
+    "two calls": answers.WITH_TWO_CALLS,
+    "JSON": answers.JSON_ANSWER,
+    "a cache filled": answers.Answer(counts=answers.Counts(fresh_input=10, cached_input=0, cache_write=90)),
+}
+
+
+@pytest.mark.parametrize("kind", SAID)
+async def test_an_answer_is_the_same_whole_and_streamed(
+    case: Case, fake: FakeProvider, provider: Provider, kind: str
+) -> None:
+    fake.script("m1", Play(SAID[kind]))
+    whole = await heard(provider, request_of(case.name, stream=False))
+    streamed = await heard(provider, request_of(case.name, stream=True))
+    assert (whole.text, whole.reasoning, whole.refusal) == (streamed.text, streamed.reasoning, streamed.refusal)
+    assert (whole.usage, whole.finish) == (streamed.usage, streamed.finish)
+    assert [(name, json.loads(arguments)) for _, name, arguments in whole.calls] == [
+        (name, json.loads(arguments)) for _, name, arguments in streamed.calls
+    ]
 
 
 async def test_usage_is_split_into_kinds_that_do_not_overlap(case: Case, provider: Provider, stream: bool) -> None:
@@ -115,12 +160,22 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+# JSON lines know neither comments nor data lines, and have no end mark beside their last line.
+OF_EVENTS_ONLY = {"comments, ids and retry times", "data over several lines", "no end mark"}
+
+
+@pytest.mark.parametrize(
+    ("case", "shape"),
+    [
+        pytest.param(case, shape, id=f"{case.name}-{shape}")
+        for case in CASES.values()
+        for shape in SHAPES
+        if case.dialect is not OLLAMA or shape not in OF_EVENTS_ONLY
+    ],
+)
 async def test_a_stream_of_any_lawful_shape_gives_the_same_answer(
     case: Case, fake: FakeProvider, provider: Provider, shape: str
 ) -> None:
-    if case.name == "ollama" and shape in ("comments, ids and retry times", "data over several lines"):
-        shape = "CRLF line ends"  # JSON lines know neither
     fake.script("m1", SHAPES[shape])
     answer = await heard(provider, request_of(case.name, stream=True))
     assert (answer.text, answer.finish.reason) == (answers.PLAIN.text, FinishReason.STOP)
@@ -157,8 +212,27 @@ async def test_leaving_a_stream_closes_its_connection(case: Case, fake: FakeProv
 async def test_cancelling_a_call_closes_its_connection(case: Case, fake: FakeProvider, provider: Provider) -> None:
     fake.script("m1", Play(silent=True))
     call = asyncio.create_task(heard(provider, request_of(case.name, stream=False)))
-    while not fake.received:
-        await asyncio.sleep(0.001)
+    await fake.wait_until_called()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await fake.wait_until_idle()
+
+
+async def test_cancelling_a_stream_half_way_closes_its_connection(
+    case: Case, fake: FakeProvider, provider: Provider
+) -> None:
+    fake.script("m1", Play(stall_after=3, stall=60.0))
+    began = asyncio.Event()
+
+    async def listen() -> None:
+        async with aclosing(provider.stream(request_of(case.name, stream=True))) as events:
+            async for _ in events:
+                began.set()
+
+    call = asyncio.create_task(listen())
+    async with asyncio.timeout(5):
+        await began.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
@@ -183,6 +257,29 @@ async def test_a_probe_lists_the_models(case: Case, fake: FakeProvider, provider
     probed = await provider.probe()
     assert (probed.ok, probed.models) == (True, fake.models)
     assert probed.latency_seconds > 0
+
+
+PROBE_FAULTS: dict[str, tuple[Play, FailureClass]] = {
+    "a wrong key": (Play(error="credential"), FailureClass.CREDENTIAL),
+    "a server error": (Play(error="server_error"), FailureClass.TRANSIENT),
+    "overload": (Play(error="overloaded"), FailureClass.OVERLOAD),
+    "a reset": (Play(reset=True), FailureClass.TRANSIENT),
+    "silence": (Play(silent=True), FailureClass.TIMEOUT),
+    "a redirect": (Play(status=302, body=b"", headers=(("location", "http://127.0.0.1:1/"),)), FailureClass.PROTOCOL),
+    "a page": (Play(body=b"<html>hi</html>", content_type="text/html"), FailureClass.PROTOCOL),
+    "no list": (Play(body=b"[]"), FailureClass.PROTOCOL),
+    "a list that is null": (Play(body=b'{"data":null,"models":null}'), FailureClass.PROTOCOL),
+    "a cut": (Play(cut_at=20), FailureClass.TRANSIENT),
+}
+
+
+@pytest.mark.parametrize("fault", PROBE_FAULTS)
+async def test_a_probe_tells_what_is_wrong_and_raises_nothing(case: Case, fake: FakeProvider, fault: str) -> None:
+    fake.probes, expected = PROBE_FAULTS[fault]
+    quick = Timeouts(connect=1, pool=1, first_byte=0.3, gap=1)
+    async with opened(case.name, fake.url, quick if fake.probes.silent else QUICK) as provider:
+        probed = await provider.probe()
+    assert (probed.ok, probed.models, probed.failure_class) == (False, (), expected)
 
 
 async def test_a_probe_of_nobody_tells_so_and_raises_nothing(case: Case) -> None:

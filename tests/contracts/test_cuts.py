@@ -55,13 +55,15 @@ def check(came: list[ProviderEvent], succeeded: bool) -> None:
 
 async def test_a_stream_cut_at_any_byte(case: Case, fake: FakeProvider, provider: Provider) -> None:
     transcript = b"".join([*case.dialect.events(SAID, "m00000"), case.dialect.end])
-    results = await outcomes_of_all_cuts(provider, fake, case, len(transcript), stream=True)
+    # One more than the bytes: the last cut takes nothing but the end of the framing.
+    results = await outcomes_of_all_cuts(provider, fake, case, len(transcript) + 1, stream=True)
     for came, succeeded in results:
         check(came, succeeded)
     successes = [succeeded for _, succeeded in results]
-    # A success needs the finish reason, which stands near the end; from there on, all cuts are harmless.
-    assert not any(successes[: len(transcript) // 2])
-    assert successes == sorted(successes)
+    # A success needs the finish reason in full; a little later, once its event is over, all cuts are harmless.
+    first = successes.index(True)
+    assert first >= transcript.index(case.finish_mark) + len(case.finish_mark)
+    assert all(successes[first:])
 
 
 async def test_a_whole_reply_cut_at_any_byte_is_never_a_success(
@@ -71,6 +73,16 @@ async def test_a_whole_reply_cut_at_any_byte_is_never_a_success(
     for came, succeeded in await outcomes_of_all_cuts(provider, fake, case, length, stream=False):
         check(came, succeeded)
         assert not succeeded
+
+
+async def test_a_reset_amid_a_stream_is_a_failure_and_what_came_before_it_stands(
+    case: Case, fake: FakeProvider, provider: Provider
+) -> None:
+    fake.script("m1", Play(SAID, cut_after=2, abrupt=True, pause=0.001))
+    came, succeeded = await outcome(provider, case, "m1", stream=True)
+    check(came, succeeded)
+    assert not succeeded
+    assert came != []
 
 
 async def test_cuts_leave_no_connection_behind(case: Case, fake: FakeProvider, provider: Provider) -> None:

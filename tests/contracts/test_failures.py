@@ -39,6 +39,7 @@ ERRORS = {
     "overloaded": FailureClass.OVERLOAD,
     "context_length": FailureClass.CONTEXT_LENGTH,
     "content_filter": FailureClass.CONTENT_FILTER,
+    "prefill_refused": FailureClass.CALLER_FAULT,
 }
 
 
@@ -133,8 +134,11 @@ async def test_a_success_that_holds_an_error_is_a_failure(
     assert failure.failure_class is FailureClass.TRANSIENT
 
 
-async def test_an_error_inside_a_stream_is_classified(case: Case, fake: FakeProvider, provider: Provider) -> None:
-    fake.script("m1", Play(error_at=4))
+@pytest.mark.parametrize("position", [0, 4], ids=["at its beginning", "in its middle"])
+async def test_an_error_inside_a_stream_is_classified(
+    case: Case, fake: FakeProvider, provider: Provider, position: int
+) -> None:
+    fake.script("m1", Play(error_at=position))
     failure, _ = await failure_of(provider, case, stream=True)
     assert failure.failure_class in {FailureClass.TRANSIENT, FailureClass.OVERLOAD}
 
@@ -159,6 +163,21 @@ async def test_a_stall_within_a_stream_is_a_timeout(case: Case, fake: FakeProvid
     assert came != []
 
 
+async def test_an_endless_line_within_a_stream_is_a_broken_protocol(
+    case: Case, fake: FakeProvider, provider: Provider
+) -> None:
+    fake.script("m1", Play(body=b"", endless=True, content_type=case.dialect.stream_type))
+    async with asyncio.timeout(15):
+        failure, came = await failure_of(provider, case, stream=True)
+    assert (failure.failure_class, came) == (FailureClass.PROTOCOL, [])
+
+
+async def test_a_late_first_byte_within_its_bound_is_waited_for(case: Case, fake: FakeProvider, stream: bool) -> None:
+    fake.script("m1", Play(delay=0.4))
+    async with opened(case.name, fake.url, Timeouts(connect=1, pool=1, first_byte=5, gap=0.2)) as provider:
+        assert (await heard(provider, request_of(case.name, stream=stream))).text == answers.PLAIN.text
+
+
 async def test_nobody_at_the_address_is_transient(case: Case, stream: bool) -> None:
     async with opened(case.name, "http://127.0.0.1:1") as provider:
         failure, _ = await failure_of(provider, case, stream=stream)
@@ -166,7 +185,8 @@ async def test_nobody_at_the_address_is_transient(case: Case, stream: bool) -> N
 
 
 async def test_a_name_that_nobody_has_is_transient(case: Case) -> None:
-    async with opened(case.name, "http://nobody.invalid") as provider:
+    # A name this long is refused without asking any name server.
+    async with opened(case.name, f"http://{'.'.join(['a' * 60] * 5)}.invalid") as provider:
         failure, _ = await failure_of(provider, case, stream=False)
     assert failure.failure_class is FailureClass.TRANSIENT
 
@@ -189,7 +209,9 @@ def test_the_key_is_not_in_the_connections_repr() -> None:
     assert "key-1" not in repr(Connection("p", "http://127.0.0.1", "key-1"))
 
 
-@pytest.mark.parametrize("url", ["ftp://a", "http://u:p@a", "http://", "nothing", "http://a/?q=1"])
+@pytest.mark.parametrize(
+    "url", ["ftp://a", "http://u:p@a", "http://", "nothing", "http://a/?q=1", "http://a..b", f"http://{'a' * 64}"]
+)
 def test_a_base_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="a base URL must"):
         checked_base_url(url)

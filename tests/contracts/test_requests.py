@@ -98,9 +98,8 @@ async def test_a_picture_by_value(case: Case, fake: FakeProvider, provider: Prov
         assert image.get("detail") == (None if case.name == "mistral" else "high")
 
 
+@pytest.mark.parametrize("case", [c for c in CASES.values() if c.name != "ollama"], ids=lambda c: c.name)
 async def test_a_picture_by_address(case: Case, fake: FakeProvider, provider: Provider) -> None:
-    if case.name == "ollama":
-        return  # takes none: see test_answers
     url = "https://a.example/b.png"
     body = await sent(fake, provider, case, Conversation((Message(Role.USER, (ImagePart(url=url),)),)))
     part = body["messages"][0]["content"][0]
@@ -153,11 +152,12 @@ async def test_tool_choice(case: Case, fake: FakeProvider, provider: Provider, c
         assert body.get("tool_choice") == expected[case.name if case.name in expected else "openai"]
 
 
+@pytest.mark.parametrize("case", [c for c in CASES.values() if c.name != "ollama"], ids=lambda c: c.name)
 async def test_parallel_calls_can_be_forbidden(case: Case, fake: FakeProvider, provider: Provider) -> None:
     body = await sent(fake, provider, case, with_fields(tools=TOOLS, tool_choice=ToolChoice(parallel=False)))
     if case.is_openai:
         assert body["parallel_tool_calls"] is False
-    elif case.name == "anthropic":
+    else:
         assert body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
 
 

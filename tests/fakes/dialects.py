@@ -95,6 +95,10 @@ OPENAI_ERRORS = {
     "overloaded": (503, {"message": "The engine is overloaded", "type": "server_error"}),
     "context_length": (400, {"message": "maximum context length is 8192", "code": "context_length_exceeded"}),
     "content_filter": (400, {"message": "blocked by content policy", "code": "content_policy_violation"}),
+    "prefill_refused": (
+        400,
+        {"message": "The last message must not be the assistant's", "type": "invalid_request_error"},
+    ),
 }
 
 
@@ -186,6 +190,7 @@ ANTHROPIC_ERRORS = {
     "overloaded": (529, "overloaded_error", "Overloaded"),
     "context_length": (400, "invalid_request_error", "prompt is too long: 300000 tokens > 200000 maximum"),
     "content_filter": (400, "invalid_request_error", "Output blocked by content filtering policy"),
+    "prefill_refused": (400, "invalid_request_error", "This model does not support assistant message prefill."),
 }
 
 
@@ -242,6 +247,7 @@ OLLAMA_ERRORS = {
     "overloaded": (503, "server busy, please try again"),
     "context_length": (400, "input exceeds the maximum context length"),
     "content_filter": (400, "blocked by content policy"),
+    "prefill_refused": (400, "the last message must be the user's"),
 }
 
 

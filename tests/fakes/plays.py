@@ -19,9 +19,10 @@ class Play:
     content_type: str = ""
     reset: bool = False  # the connection is reset before any header
     silent: bool = False  # nothing at all is sent
-    delay: float = 0.0  # before the first byte of the body
-    cut_at: int | None = None  # the connection ends after so many bytes of the body
+    delay: float = 0.0  # before the first byte, the headers' included
+    cut_at: int | None = None  # the connection ends after so many bytes of the body, mostly amid a chunk
     cut_after: int | None = None  # ... after so many events
+    abrupt: bool = False  # a cut resets the connection, which may take bytes under way with it
     stall_after: int | None = None  # silence after so many events
     stall: float = 0.0
     garbage_at: int | None = None  # this event becomes broken JSON
@@ -34,32 +35,46 @@ class Play:
     pause: float = 0.0  # seconds between events
     endless: bool = False  # the body never ends
     header_bytes: int = 0  # one more header of this size
+    refuses_prefill: bool = False  # an error when the conversation ends with the assistant's turn
+    lasts: float = 0.0  # stays for so long from its first call on, whatever the number of calls
 
 
-def play_of_model(model: str) -> Play:
+def plays_of_model(model: str) -> tuple[Play, ...]:
     """Chooses by the model's name, for a fake that runs on its own.
 
-    `tokens-N`: N tokens. `error-KIND`: an error, as `error-rate_limit`. `cut-N`: the line is cut after N events.
-    `stall-N`: silence after N events. `delay-N`: N milliseconds to the first byte. `silent`, `reset`, `no-end`.
-    Anything else answers plainly.
+    `tokens-N`: N tokens. `error-KIND`: an error for ever, as `error-rate_limit`; `once-KIND`: once, then fine.
+    `wait-N`: a rate limit that asks to wait N seconds, once. `down-N`: overloaded for N seconds from the first call
+    on, then fine. `cut-N`, `stall-N`: of 60 events of text, the line is cut or falls silent after N. `delay-N`: N
+    milliseconds to the first byte. `trickle-N`: N milliseconds between bytes. `silent`, `reset`, `endless`,
+    `no-end`, `no-prefill`. Anything else answers plainly.
     """
+    if model in _WHOLE_NAMES:
+        return (_WHOLE_NAMES[model],)
     name, _, argument = model.partition("-")
     if name == "error":
-        return Play(error=argument)
-    if name == "silent":
-        return Play(silent=True)
-    if name == "reset":
-        return Play(reset=True)
-    if model == "no-end":
-        return Play(no_end=True)
+        return (Play(error=argument),)
+    if name == "once":
+        return Play(error=argument), Play()
     if not argument.isdecimal():
-        return Play()
+        return (Play(),)
     number = int(argument)
     sixty = Play(answer=of_tokens(60))
     plays = {
-        "tokens": Play(answer=of_tokens(number)),
-        "cut": replace(sixty, cut_after=number),
-        "stall": replace(sixty, stall_after=number, stall=3600.0),
-        "delay": Play(delay=number / 1000),
+        "tokens": (Play(answer=of_tokens(number)),),
+        "wait": (Play(error="rate_limit", headers=(("retry-after", argument),)), Play()),
+        "down": (Play(error="overloaded", lasts=number), Play()),
+        "cut": (replace(sixty, cut_after=number),),
+        "stall": (replace(sixty, stall_after=number, stall=3600.0),),
+        "delay": (Play(delay=number / 1000),),
+        "trickle": (Play(trickle=number / 1000),),
     }
-    return plays.get(name, Play())
+    return plays.get(name, (Play(),))
+
+
+_WHOLE_NAMES = {
+    "silent": Play(silent=True),
+    "reset": Play(reset=True),
+    "endless": Play(body=b"", endless=True),
+    "no-end": Play(no_end=True),
+    "no-prefill": Play(refuses_prefill=True),
+}

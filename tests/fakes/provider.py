@@ -2,7 +2,9 @@
 
 It can do what no well-behaved server does: reset connections, cut bodies at any byte, stall, trickle, lie. In a test,
 `script(model, play, ...)` says what calls of a model get, one after the other, the last one for ever. On its own
-(`python -m tests.fakes.provider --port 8080`), models' names choose: see plays.play_of_model.
+(`python -m tests.fakes.provider --port 8080`), models' names choose: see plays.plays_of_model. `GET /_fake/counts`
+tells, per model, the calls that came, and the completions and output tokens (reasoning included) of those answers that
+have no fault which ends them early.
 """
 
 from __future__ import annotations
@@ -18,8 +20,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tests.fakes.dialects import BY_PATH, Dialect
-from tests.fakes.plays import Play, play_of_model
+from tests.fakes.dialects import ANTHROPIC, BY_PATH, OLLAMA, OPENAI, Dialect
+from tests.fakes.plays import Play, plays_of_model
+from tests.fakes.replies import head, reset, send_stream, send_whole
+
+PLAIN_PLAY = Play()
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
@@ -42,16 +47,19 @@ class Received:
 
 @dataclass
 class FakeProvider:
-    """The server; `record` False keeps no requests, for load."""
+    """The server; `record` False keeps no requests, for load. `probes` is what a request for the models gets."""
 
     record: bool = True
     models: tuple[str, ...] = ("m1", "m2")
+    probes: Play = PLAIN_PLAY
     received: list[Received] = field(default_factory=list)
+    calls: Counter[str] = field(default_factory=Counter)
     completions: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
     open_connections: int = 0
     _scripts: dict[str, list[Play]] = field(default_factory=dict)
-    _cached: dict[tuple[str, str, bool], bytes] = field(default_factory=dict)
+    _began: dict[str, float] = field(default_factory=dict)
+    _cached: dict[tuple[str, str], bytes] = field(default_factory=dict)
     _server: asyncio.Server | None = None
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -80,6 +88,7 @@ class FakeProvider:
     def script(self, model: str, *plays: Play) -> None:
         """Says what calls of a model get, in order; the last one stays."""
         self._scripts[model] = list(plays)
+        self._began.pop(model, None)
 
     @property
     def last(self) -> Received:
@@ -89,6 +98,11 @@ class FakeProvider:
         """Waits until no connection is open."""
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(lambda: self.open_connections == 0)
+
+    async def wait_until_called(self, times: int = 1, seconds: float = 5.0) -> None:
+        """Waits until so many requests have come; a fake that records none never learns of them."""
+        async with asyncio.timeout(seconds), self._changed:
+            await self._changed.wait_for(lambda: len(self.received) >= times)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -105,179 +119,102 @@ class FakeProvider:
             self._tasks.discard(task)
             self.open_connections -= 1
             with contextlib.suppress(asyncio.CancelledError):
-                async with self._changed:
-                    self._changed.notify_all()
+                await self._tell_change()
+
+    async def _tell_change(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serves a request. Tells whether the connection goes on."""
-        head = await reader.readuntil(b"\r\n\r\n")
-        found = _LENGTH.search(head)
+        head_bytes = await reader.readuntil(b"\r\n\r\n")
+        found = _LENGTH.search(head_bytes)
         raw = await reader.readexactly(int(found[1])) if found else b""
-        line, _, rest = head.decode("latin-1").partition("\r\n")
+        line, _, rest = head_bytes.decode("latin-1").partition("\r\n")
         method, path, _ = line.split(" ")
         if self.record:
             pairs = (header.partition(":") for header in rest.strip().split("\r\n") if header)
             headers = {name.lower(): value.strip() for name, _, value in pairs}
             self.received.append(Received(method, path, headers, raw))
+            await self._tell_change()
         if method == "GET":
-            await self._send(writer, Play(content_type="application/json", body=self._listing(path)), None, b"")
-            return True
-        dialect = next(dialect for suffix, dialect in BY_PATH.items() if path.endswith(suffix))
+            return await self._serve_listing(reader, writer, path, b"x-api-key" in head_bytes.lower())
+        dialect = next((dialect for suffix, dialect in BY_PATH.items() if path.endswith(suffix)), None)
+        if dialect is None:
+            return await send_whole(writer, Play(status=404, body=b'{"error":"no such path"}'), OLLAMA)
         request = json.loads(raw)
         model = str(request["model"])
+        self.calls[model] += 1
         play = self._next_play(model)
         stream = bool(request.get("stream"))
-        self.completions[model] += 1
-        if not stream and play == Play():
+        if play.refuses_prefill and request["messages"][-1]["role"] == "assistant":
+            play = Play(error="prefill_refused")
+        if not stream and play == PLAIN_PLAY:
             writer.write(self._plain(dialect, model))
+            self._count(play, model)
             return True
-        return await self._act(reader, writer, play, dialect, model, stream)
+        if play.reset or play.silent:
+            return await self._say_nothing(reader, writer, play)
+        # Counted before it is sent: who has read the answer finds it in the counts.
+        self._count(play, model)
+        if not stream or play.error or play.body is not None:
+            return await send_whole(writer, play, dialect, model)
+        return await send_stream(reader, writer, play, dialect, model)
+
+    async def _serve_listing(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, has_anthropics_key: bool
+    ) -> bool:
+        """Serves a list of models, or the counts."""
+        if path == "/_fake/counts":
+            counts = {"calls": self.calls, "completions": self.completions, "tokens": self.tokens}
+            return await send_whole(writer, Play(body=json.dumps(counts).encode()), OPENAI)
+        if self.probes.reset or self.probes.silent:
+            return await self._say_nothing(reader, writer, self.probes)
+        listing: dict[str, Any]
+        if path.endswith("/api/tags"):
+            dialect, listing = OLLAMA, {"models": [{"name": name} for name in self.models]}
+        else:
+            dialect = ANTHROPIC if has_anthropics_key else OPENAI
+            listing = {"object": "list", "data": [{"id": name} for name in self.models]}
+        return await send_whole(writer, self.probes, dialect, body=json.dumps(listing).encode())
+
+    async def _say_nothing(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, play: Play) -> bool:
+        if play.reset:
+            reset(writer)
+        else:
+            await reader.read()  # until the caller gives up
+        return False
+
+    def _count(self, play: Play, model: str) -> None:
+        """Counts an answer that has no fault which ends it early."""
+        ended_early = any(
+            position is not None for position in (play.cut_at, play.cut_after, play.error_at, play.stall_after)
+        )
+        if not play.error and play.body is None and not ended_early:
+            self.completions[model] += 1
+            self.tokens[model] += play.answer.counts.output + play.answer.counts.reasoning
 
     def _next_play(self, model: str) -> Play:
         plays = self._scripts.get(model)
         if plays is None:
-            return play_of_model(model)
-        return plays.pop(0) if len(plays) > 1 else plays[0]
-
-    def _listing(self, path: str) -> bytes:
-        if path == "/_fake/counts":
-            return json.dumps({"completions": self.completions, "tokens": self.tokens}).encode()
-        if path.endswith("/api/tags"):
-            return json.dumps({"models": [{"name": name} for name in self.models]}).encode()
-        return json.dumps({"object": "list", "data": [{"id": name} for name in self.models]}).encode()
+            plays = self._scripts[model] = list(plays_of_model(model))
+        play = plays[0]
+        if play.lasts:
+            now = asyncio.get_running_loop().time()
+            if now < self._began.setdefault(model, now) + play.lasts:
+                return play
+            plays.pop(0)
+            return plays[0]
+        return plays.pop(0) if len(plays) > 1 else play
 
     def _plain(self, dialect: Dialect, model: str) -> bytes:
         """Gives the plain reply, made once per model."""
-        key = (dialect.stream_type, model, False)
+        key = (dialect.stream_type, model)
         reply = self._cached.get(key)
         if reply is None:
-            body = dialect.whole(Play().answer, model)
-            reply = self._cached[key] = _head(200, "application/json", length=len(body)) + body
+            body = dialect.whole(PLAIN_PLAY.answer, model)
+            reply = self._cached[key] = head(200, "application/json", length=len(body)) + body
         return reply
-
-    async def _act(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        play: Play,
-        dialect: Dialect,
-        model: str,
-        stream: bool,
-    ) -> bool:
-        if play.reset:
-            writer.transport.abort()
-            return False
-        if play.silent:
-            await reader.read()  # until the caller gives up
-            return False
-        if play.error or play.body is not None:
-            await self._send(writer, play, dialect, b"")
-            return play.cut_at is None
-        self.tokens[model] += play.answer.counts.output
-        if not stream:
-            await self._send(writer, play, dialect, dialect.whole(play.answer, model))
-            return play.cut_at is None
-        return await self._send_stream(reader, writer, play, dialect, model)
-
-    async def _send(self, writer: asyncio.StreamWriter, play: Play, dialect: Dialect | None, body: bytes) -> None:
-        status, content_type = play.status or 200, play.content_type or "application/json"
-        if play.error:
-            assert dialect is not None
-            status, body = dialect.error(play.error)
-            status = play.status or status
-        elif play.body is not None:
-            body = play.body
-        if play.delay:
-            await asyncio.sleep(play.delay)
-        headers = (*play.headers, *((("x-padding", "x" * play.header_bytes),) if play.header_bytes else ()))
-        if play.endless:
-            writer.write(_head(status, content_type, headers=headers))
-            while True:
-                writer.write(_chunk(b" " * 65536))
-                await writer.drain()
-        writer.write(_head(status, content_type, headers=headers, length=len(body)))
-        if play.trickle:
-            for byte in body:
-                await asyncio.sleep(play.trickle)
-                writer.write(bytes([byte]))
-        writer.write(body[: play.cut_at])
-        await writer.drain()
-        if play.cut_at is not None:
-            writer.close()
-
-    async def _send_stream(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        play: Play,
-        dialect: Dialect,
-        model: str,
-    ) -> bool:
-        events = _distorted(dialect, play, model)
-        if play.delay:
-            await asyncio.sleep(play.delay)
-        writer.write(_head(200, play.content_type or dialect.stream_type, headers=play.headers))
-        if play.cut_at is not None:
-            writer.write(_chunk(b"".join(events)[: play.cut_at]) if play.cut_at else b"")
-            await writer.drain()
-            writer.close()
-            return False
-        if play.pause or play.stall_after is not None:
-            await self._send_slowly(reader, writer, play, events)
-        else:
-            writer.write(b"".join(map(_chunk, events[: play.cut_after])))
-        if play.cut_after is not None:
-            await writer.drain()
-            writer.close()
-            return False
-        writer.write(b"0\r\n\r\n")
-        await writer.drain()
-        return True
-
-    async def _send_slowly(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, play: Play, events: list[bytes]
-    ) -> None:
-        for number, event in enumerate(events):
-            if number == play.stall_after:
-                # Until the stall is over, or the caller gives up.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(play.stall):
-                        await reader.read()
-                        raise ConnectionResetError
-            writer.write(_chunk(event))
-            await writer.drain()
-            await asyncio.sleep(play.pause)
-
-
-def _head(
-    status: int, content_type: str, *, length: int | None = None, headers: tuple[tuple[str, str], ...] = ()
-) -> bytes:
-    framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
-    lines = [f"HTTP/1.1 {status} Fake", f"content-type: {content_type}", framing]
-    lines += [f"{name}: {value}" for name, value in headers]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-def _chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def _distorted(dialect: Dialect, play: Play, model: str) -> list[bytes]:
-    """Gives the events of a stream with the play's faults put in."""
-    events = dialect.events(play.answer, model)
-    if play.garbage_at is not None:
-        events[play.garbage_at] = events[play.garbage_at].replace(b"{", b"{{", 1)
-    if play.error_at is not None:
-        events = [*events[: play.error_at], dialect.error_event]
-    elif not play.no_end and dialect.end:
-        events.append(dialect.end)
-    if play.multi_line:
-        events = [re.sub(rb',"(?=choices|message|delta|index)', b',\ndata: "', event, count=1) for event in events]
-    if play.comments:
-        events = [b": still here\n\nid: 7\nretry: 10\n" + event for event in events]
-    if play.crlf:
-        events = [event.replace(b"\n", b"\r\n") for event in events]
-    return events
 
 
 @asynccontextmanager

@@ -1,0 +1,148 @@
+"""The bytes of the fake provider's replies, and how they are sent: well, slowly, or only in part."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import struct
+from functools import lru_cache
+
+from tests.fakes.dialects import Dialect
+from tests.fakes.plays import Play
+
+Headers = tuple[tuple[str, str], ...]
+
+
+def head(status: int, content_type: str, *, length: int | None = None, headers: Headers = ()) -> bytes:
+    """Gives the head of a reply; without a length its body comes in chunks."""
+    framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
+    lines = [f"HTTP/1.1 {status} Fake", f"content-type: {content_type}", framing]
+    lines += [f"{name}: {value}" for name, value in headers]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def chunk(data: bytes) -> bytes:
+    """Frames a piece of a body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Ends a connection by a TCP reset, not by the orderly end that a plain close is."""
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@lru_cache(maxsize=256)
+def stream_events(dialect: Dialect, play: Play, model: str) -> tuple[bytes, ...]:
+    """Gives the events of a stream with the play's faults put in."""
+    events = dialect.events(play.answer, model)
+    if play.garbage_at is not None:
+        events[play.garbage_at] = events[play.garbage_at].replace(b"{", b"{{", 1)
+    if play.error_at is not None:
+        events = [*events[: play.error_at], dialect.error_event]
+    elif not play.no_end and dialect.end:
+        events.append(dialect.end)
+    if play.multi_line:
+        events = [re.sub(rb',"(?=choices|message|delta|index)', b',\ndata: "', event, count=1) for event in events]
+    if play.comments:
+        events = [b": still here\n\nid: 7\nretry: 10\n" + event for event in events]
+    if play.crlf:
+        events = [event.replace(b"\n", b"\r\n") for event in events]
+    return tuple(events)
+
+
+@lru_cache(maxsize=256)
+def _framed_stream(dialect: Dialect, play: Play, model: str) -> bytes:
+    """Gives a whole stream as it goes over the line, made once: for load."""
+    events = stream_events(dialect, play, model)
+    return b"".join(map(chunk, events)) + b"0\r\n\r\n"
+
+
+async def send_whole(
+    writer: asyncio.StreamWriter, play: Play, dialect: Dialect, model: str = "", body: bytes | None = None
+) -> bool:
+    """Sends a reply that is no stream. Tells whether the connection goes on."""
+    status, content_type = play.status or 200, play.content_type or "application/json"
+    if play.error:
+        status, body = dialect.error(play.error)
+        status = play.status or status
+    elif play.body is not None:
+        body = play.body
+    elif body is None:
+        body = dialect.whole(play.answer, model)
+    await asyncio.sleep(play.delay)
+    headers = (*play.headers, *((("x-padding", "x" * play.header_bytes),) if play.header_bytes else ()))
+    if play.endless:
+        writer.write(head(status, content_type, headers=headers))
+        while True:
+            writer.write(chunk(b" " * 65536))
+            await writer.drain()
+    writer.write(head(status, content_type, headers=headers, length=len(body)))
+    await _write(writer, body[: play.cut_at], play.trickle)
+    return await _end(writer, play, cut=play.cut_at is not None)
+
+
+async def send_stream(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, play: Play, dialect: Dialect, model: str
+) -> bool:
+    """Sends a stream. Tells whether the connection goes on."""
+    await asyncio.sleep(play.delay)
+    writer.write(head(200, play.content_type or dialect.stream_type, headers=play.headers))
+    cut = play.cut_at is not None or play.cut_after is not None
+    if not cut and play.stall_after is None and not play.pause and not play.trickle:
+        writer.write(_framed_stream(dialect, play, model))
+        return await _end(writer, play, cut=False)
+    events = stream_events(dialect, play, model)[: play.cut_after]
+    if play.cut_at is not None:
+        writer.write(_cut_chunks(events, play.cut_at))
+        return await _end(writer, play, cut=True)
+    for number, event in enumerate(events):
+        if number == play.stall_after:
+            await _stall(reader, play.stall)
+        await _write(writer, chunk(event), play.trickle)
+        await asyncio.sleep(play.pause)
+    if not cut:
+        writer.write(b"0\r\n\r\n")
+    return await _end(writer, play, cut=cut)
+
+
+def _cut_chunks(events: tuple[bytes, ...], cut_at: int) -> bytes:
+    """Frames the events up to so many bytes of the body; the last chunk says its full length and lacks the rest."""
+    framed = b""
+    for event in events:
+        if cut_at < len(event):
+            return framed + (b"%x\r\n%b" % (len(event), event[:cut_at]) if cut_at else b"")
+        framed += chunk(event)
+        cut_at -= len(event)
+    return framed
+
+
+async def _write(writer: asyncio.StreamWriter, data: bytes, trickle: float) -> None:
+    if not trickle:
+        writer.write(data)
+        await writer.drain()
+        return
+    for byte in data:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(trickle)
+
+
+async def _stall(reader: asyncio.StreamReader, seconds: float) -> None:
+    """Waits until the stall is over. Raises ConnectionResetError when the caller gives up before."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await reader.read()
+            raise ConnectionResetError
+
+
+async def _end(writer: asyncio.StreamWriter, play: Play, *, cut: bool) -> bool:
+    await writer.drain()
+    if cut and play.abrupt:
+        reset(writer)
+    elif cut:
+        writer.close()
+    return not cut
