@@ -27,8 +27,8 @@ class Provider(Protocol):
         """Calls the model and yields its answer as it comes.
 
         The last event is Finished, preceded by at most one UsageReported that counts. Neighbouring deltas that were
-        ready together come merged. Raises ProviderFailure for everything that goes wrong, an answer that ends without
-        its end mark included. Closing the generator ends the call at the vendor.
+        ready together come merged. Raises ProviderFailure for everything that goes wrong, an answer that ends
+        before the vendor said why it stopped included. Closing the generator ends the call at the vendor.
         """
         ...
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from muxer_grpc.domain.completion import Finished, ProviderEvent, TextDelta, UsageReported
 from muxer_grpc.domain.errors import ProviderFailure
 from muxer_grpc.domain.ports import Provider
@@ -29,13 +31,13 @@ async def outcome(provider: Provider, case: Case, model: str, *, stream: bool) -
 
 
 async def outcomes_of_all_cuts(
-    provider: Provider, fake: FakeProvider, case: Case, length: int, *, stream: bool
+    provider: Provider, fake: FakeProvider, case: Case, length: int, *, stream: bool, orderly: bool
 ) -> list[tuple[list[ProviderEvent], bool]]:
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(cut: int) -> tuple[list[ProviderEvent], bool]:
         model = f"m{cut:05d}"  # one width, so that every transcript has one length
-        fake.script(model, Play(SAID, cut_at=cut))
+        fake.script(model, Play(SAID, cut_at=cut, orderly=orderly))
         async with gate:
             return await outcome(provider, case, model, stream=stream)
 
@@ -53,10 +55,15 @@ def check(came: list[ProviderEvent], succeeded: bool) -> None:
         assert isinstance(came[-2], UsageReported)
 
 
-async def test_a_stream_cut_at_any_byte(case: Case, fake: FakeProvider, provider: Provider) -> None:
+@pytest.fixture(params=[False, True], ids=["the line breaks", "the body ends in good order"])
+def orderly(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+async def test_a_stream_cut_at_any_byte(case: Case, fake: FakeProvider, provider: Provider, orderly: bool) -> None:
     transcript = b"".join([*case.dialect.events(SAID, "m00000"), case.dialect.end])
     # One more than the bytes: the last cut takes nothing but the end of the framing.
-    results = await outcomes_of_all_cuts(provider, fake, case, len(transcript) + 1, stream=True)
+    results = await outcomes_of_all_cuts(provider, fake, case, len(transcript) + 1, stream=True, orderly=orderly)
     for came, succeeded in results:
         check(came, succeeded)
     successes = [succeeded for _, succeeded in results]
@@ -67,10 +74,10 @@ async def test_a_stream_cut_at_any_byte(case: Case, fake: FakeProvider, provider
 
 
 async def test_a_whole_reply_cut_at_any_byte_is_never_a_success(
-    case: Case, fake: FakeProvider, provider: Provider
+    case: Case, fake: FakeProvider, provider: Provider, orderly: bool
 ) -> None:
     length = len(case.dialect.whole(SAID, "m00000"))
-    for came, succeeded in await outcomes_of_all_cuts(provider, fake, case, length, stream=False):
+    for came, succeeded in await outcomes_of_all_cuts(provider, fake, case, length, stream=False, orderly=orderly):
         check(came, succeeded)
         assert not succeeded
 

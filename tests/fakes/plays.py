@@ -22,6 +22,7 @@ class Play:
     delay: float = 0.0  # before the first byte, the headers' included
     cut_at: int | None = None  # the connection ends after so many bytes of the body, mostly amid a chunk
     cut_after: int | None = None  # ... after so many events
+    orderly: bool = False  # a cut ends the body as if it were whole, as a proxy does whose own upstream broke
     abrupt: bool = False  # a cut resets the connection, which may take bytes under way with it
     stall_after: int | None = None  # silence after so many events
     stall: float = 0.0

@@ -80,9 +80,10 @@ async def send_whole(
         while True:
             writer.write(chunk(b" " * 65536))
             await writer.drain()
-    writer.write(head(status, content_type, headers=headers, length=len(body)))
-    await _write(writer, body[: play.cut_at], play.trickle)
-    return await _end(writer, play, cut=play.cut_at is not None)
+    sent = body[: play.cut_at]
+    writer.write(head(status, content_type, headers=headers, length=len(sent if play.orderly else body)))
+    await _write(writer, sent, play.trickle)
+    return await _end(writer, play, cut=play.cut_at is not None and not play.orderly)
 
 
 async def send_stream(
@@ -96,7 +97,9 @@ async def send_stream(
         writer.write(_framed_stream(dialect, play, model))
         return await _end(writer, play, cut=False)
     events = stream_events(dialect, play, model)[: play.cut_after]
-    if play.cut_at is not None:
+    if play.cut_at is not None and play.orderly:
+        events = (b"".join(events)[: play.cut_at],) if play.cut_at else ()
+    elif play.cut_at is not None:
         writer.write(_cut_chunks(events, play.cut_at))
         return await _end(writer, play, cut=True)
     for number, event in enumerate(events):
@@ -104,9 +107,9 @@ async def send_stream(
             await _stall(reader, play.stall)
         await _write(writer, chunk(event), play.trickle)
         await asyncio.sleep(play.pause)
-    if not cut:
+    if play.orderly or not cut:
         writer.write(b"0\r\n\r\n")
-    return await _end(writer, play, cut=cut)
+    return await _end(writer, play, cut=cut and not play.orderly)
 
 
 def _cut_chunks(events: tuple[bytes, ...], cut_at: int) -> bytes:

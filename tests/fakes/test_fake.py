@@ -63,6 +63,13 @@ async def test_a_cut_leaves_its_chunk_unfinished(fake: FakeProvider) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
+async def test_an_orderly_cut_keeps_its_framing_whole(fake: FakeProvider, stream: bool) -> None:
+    fake.script("m", Play(cut_at=10, orderly=True))
+    _, sent = await ask(fake, "m", stream=stream)
+    assert (sent[:3] == b"a\r\n" and sent.endswith(b"\r\n0\r\n\r\n")) if stream else len(sent) == 10
+
+
+@pytest.mark.parametrize("stream", [False, True])
 async def test_a_trickle_sends_everything_once_and_slowly(fake: FakeProvider, stream: bool) -> None:
     fake.script("m", Play(), Play(trickle=0.0002))
     at_once = await ask(fake, "m", stream=stream)
