@@ -13,10 +13,15 @@ from dataclasses import dataclass
 
 from muxer_grpc import __version__
 from muxer_grpc.domain.catalogue import Catalogue, Model, ProviderEntry
+from muxer_grpc.domain.classification.artefact import load_learned
+from muxer_grpc.domain.classification.classifier import Classifier
+from muxer_grpc.domain.classification.thresholds import Thresholds
 from muxer_grpc.domain.errors import ProviderFailure
 from muxer_grpc.domain.figures import Figures
 from muxer_grpc.domain.ports import ProbeResult, Provider
-from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY
+from muxer_grpc.domain.routing.fleet import Fleet
+from muxer_grpc.pipeline.decisions import Decisions
+from muxer_grpc.pipeline.judge import Judge, JudgeRules
 from muxer_grpc.pipeline.pipeline import Pipeline, Surroundings
 from muxer_grpc.providers.model_rows import ModelRow, load_rows, to_model
 from muxer_grpc.providers.registry import Adapter, Connection, Timeouts, adapters
@@ -68,7 +73,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App, None]:
     configured = await _configure_all(settings)
     try:
         providers = {c.entry.name: c.provider for c in configured if c.provider is not None}
-        yield assemble(_catalogue_of(configured), providers, settings.routing.default_strategy)
+        yield assemble(_catalogue_of(configured), providers, settings)
     finally:
         open_ones = [c.provider for c in configured if c.provider is not None]
         await asyncio.gather(*(provider.aclose() for provider in open_ones))
@@ -80,15 +85,23 @@ async def describe(settings: Settings) -> Catalogue:
         return app.catalogue
 
 
-def assemble(catalogue: Catalogue, providers: Mapping[str, Provider], default_strategy: str = DEFAULT_STRATEGY) -> App:
-    """Wires an application from its parts; tests hand in fakes."""
+def assemble(
+    catalogue: Catalogue, providers: Mapping[str, Provider], settings: Settings | None = None
+) -> App:
+    """Wires an application from its parts; tests hand in fakes. Without settings, the defaults hold."""
+    chosen = settings or Settings()
     figures = Figures()
+    fleet = Fleet(catalogue, chosen.routing.default_strategy)
+    thresholds = Thresholds(chosen.classifier.low_confidence, chosen.classifier.direct_confidence)
     surroundings = Surroundings(
-        catalogue=catalogue,
+        fleet=fleet,
         providers=providers,
         observer=figures,
         new_id=new_id,
-        default_strategy=default_strategy,
+        classify=_classifier(chosen, thresholds).classify,
+        live=figures.snapshot,
+        judge=_judge(chosen, catalogue, providers, thresholds),
+        decisions=Decisions(chosen.routing.decision_seconds),
     )
     pipeline = Pipeline(surroundings)
     facts = ProcessFacts(version=__version__, instance_id=new_id(), started_at=time.time())
@@ -96,9 +109,32 @@ def assemble(catalogue: Catalogue, providers: Mapping[str, Provider], default_st
         catalogue=catalogue,
         pipeline=pipeline,
         figures=figures,
-        muxer=MuxerServicer(pipeline, catalogue, figures, facts),
-        catalogue_service=CatalogueServicer(catalogue),
+        muxer=MuxerServicer(pipeline, fleet, figures, facts),
+        catalogue_service=CatalogueServicer(fleet),
     )
+
+
+def _classifier(settings: Settings, thresholds: Thresholds) -> Classifier:
+    """Builds the classifier: rules, and the learned part unless it is switched off."""
+    learned = load_learned() if settings.classifier_enabled else None
+    return Classifier(learned, thresholds)
+
+
+def _judge(
+    settings: Settings, catalogue: Catalogue, providers: Mapping[str, Provider], thresholds: Thresholds
+) -> Judge | None:
+    """Builds the judge, where one is configured. Raises ValueError when its model cannot be called."""
+    chosen = settings.classifier.judge
+    if not chosen.model:
+        return None
+    model = catalogue.resolve(chosen.model)
+    if model is None or model.provider not in providers:
+        nearest = catalogue.nearest(chosen.model)
+        hint = f"; did you mean {nearest}?" if model is None and nearest else ""
+        msg = f"classifier.judge.model: {chosen.model} is not a model that can be called{hint}"
+        raise ValueError(msg)
+    rules = JudgeRules(chosen.timeout_seconds, chosen.budget_nano_usd_per_hour)
+    return Judge(model, providers[model.provider], rules, thresholds)
 
 
 def _catalogue_of(configured: Iterable[ConfiguredProvider]) -> Catalogue:

@@ -32,6 +32,7 @@ from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY, known_strategies
 from muxer_grpc.providers.base_urls import check_key, checked_base_url
 from muxer_grpc.providers.model_rows import ModelRow
 from muxer_grpc.providers.registry import adapters
+from muxer_grpc.modes import PRESETS, Mode
 from muxer_grpc.settings_addresses import UNIX, checked_addresses, split_addresses
 
 PREFIX = "MUXER_"
@@ -187,6 +188,41 @@ class RoutingSettings(_Area):
     default_strategy: Annotated[str, AfterValidator(_check_strategy)] = Field(
         DEFAULT_STRATEGY, description="Ranking strategy where a request names none."
     )
+    decision_seconds: Seconds = Field(
+        300, description="How long Complete takes up a decision of Route by its id, in seconds; 0: not at all."
+    )
+
+
+class JudgeSettings(_Area):
+    """A cheap model that is asked what kind of task a prompt is, where the classifier is in doubt."""
+
+    model: str = Field("", description="Name of a configured model; empty: nobody is asked.")
+    timeout_seconds: float = Field(2, gt=0, le=60, description="Longest wait for its answer, in seconds.")
+    budget_nano_usd_per_hour: int = Field(
+        100_000_000, ge=0, le=10**15, description="What it may cost in an hour, in nano-USD; beyond it nobody is asked."
+    )
+
+
+class ClassifierSettings(_Area):
+    """How prompts are classified."""
+
+    enabled: bool | None = Field(
+        None, description="Whether the learned classifier decides; otherwise rules alone. Default: as the mode has it."
+    )
+    low_confidence: float = Field(
+        0.4, ge=0, le=1, description="Below this confidence the judge is asked, where there is one."
+    )
+    direct_confidence: float = Field(
+        0.7, ge=0, le=1, description="From this confidence on, models' qualities are read by intent."
+    )
+    judge: JudgeSettings = Field(JudgeSettings(), description="A cheap model that settles doubts.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.low_confidence > self.direct_confidence:
+            msg = "low_confidence is above direct_confidence; it must be at most that"
+            raise ValueError(msg)
+        return self
 
 
 class TimeoutSettings(_Area):
@@ -238,12 +274,21 @@ class Settings(BaseSettings):
 
     server: ServerSettings = Field(ServerSettings(), description="Listeners, transport, admission and drain.")
     tls: TlsSettings = Field(TlsSettings(), description="TLS of both listeners.")
+    mode: Mode = Field(
+        Mode.ENHANCED, description="Preset: basic (rules, memory), enhanced (learned classifier), production."
+    )
     routing: RoutingSettings = Field(RoutingSettings(), description="How models are chosen.")
+    classifier: ClassifierSettings = Field(ClassifierSettings(), description="How prompts are classified.")
     providers: dict[str, ProviderSettings] = Field({}, description="Providers by name.")
     log: LogSettings = Field(LogSettings(), description="Logs.")
 
     # What the usual variables of vendors hold (OPENAI_API_KEY and so on); private, so that no repr shows it.
     _vendor_environment: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def classifier_enabled(self) -> bool:
+        """Tells whether the learned classifier decides: its own setting, or else the mode's."""
+        return PRESETS[self.mode].learned_classifier if self.classifier.enabled is None else self.classifier.enabled
 
     @property
     def vendor_environment(self) -> Mapping[str, str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
 from muxer_grpc.domain.enumeration import Named
 from muxer_grpc.domain.money import FREE, Price
+from muxer_grpc.domain.tasks import Capability, Intent
 
 
 class Feature(Named):
@@ -36,7 +37,8 @@ class Model:
 
     `name` is `provider/vendor_model`. `context_window` bounds input and output together, `max_output_tokens` the
     output, both in tokens. `price` is None where no price is known; such a model is never chosen. `quality` is the
-    prior quality of its answers, 0 to 1.
+    quality of its answers, 0 to 1, on ordinary prompts; `intent_quality` and `capability_quality` say where it is
+    better or worse, and `quality_source` where the figures come from. A disabled model is never chosen.
     """
 
     name: str
@@ -51,6 +53,10 @@ class Model:
     quality: float = 0.5
     simulated: bool = False
     retired: bool = False
+    disabled: bool = False
+    intent_quality: Mapping[Intent, float] = field(default_factory=dict, hash=False)
+    capability_quality: Mapping[Capability, float] = field(default_factory=dict, hash=False)
+    quality_source: str = ""
 
     @property
     def free(self) -> bool:
@@ -116,6 +122,11 @@ class Catalogue:
     def has_retired_models(self) -> bool:
         """Tells whether any available model is retired."""
         return any(model.retired for model in self.available)
+
+    @cached_property
+    def has_disabled_models(self) -> bool:
+        """Tells whether any available model is disabled."""
+        return any(model.disabled for model in self.available)
 
     @cached_property
     def smallest_window(self) -> int:

@@ -10,29 +10,7 @@ from typing import NamedTuple
 
 from muxer_grpc.domain.catalogue import Model
 from muxer_grpc.domain.enumeration import Named
-
-
-class Intent(Named):
-    """Names what a caller wants."""
-
-    CHAT_LITE = "chat_lite"
-    DEEP_REASON = "deep_reason"
-    CODE_GEN = "code_gen"
-    JSON_EXTRACT = "json_extract"
-    TRANSLATION = "translation"
-    VISION = "vision"
-    SAFETY_RISK = "safety_risk"
-
-
-class Capability(Named):
-    """Names an ability that an answer calls for."""
-
-    LOGICAL = "logical"
-    CODE = "code"
-    MATHEMATICAL = "mathematical"
-    FACTUAL = "factual"
-    CREATIVE = "creative"
-    CONVERSATIONAL = "conversational"
+from muxer_grpc.domain.tasks import Capability, Intent
 
 
 class ExclusionReason(Named):
@@ -50,6 +28,8 @@ class ExclusionReason(Named):
     OUTPUT_LIMIT = "output_limit"
     SIMULATED = "simulated"
     RETIRED = "retired"
+    LATENCY_CEILING = "latency_ceiling"
+    DISABLED = "disabled"
 
 
 class Signal(NamedTuple):
@@ -60,7 +40,11 @@ class Signal(NamedTuple):
 
 
 class Classification(NamedTuple):
-    """What kind of task a prompt is. `confidence`, `complexity` and capability scores are 0 to 1."""
+    """What kind of task a prompt is. `confidence`, `complexity`, `gain` and capability scores are 0 to 1.
+
+    `gain` is the expected gain in quality of a strong model over a cheap one, as a rank among ordinary prompts.
+    `settled` tells whether the confidence is high enough to rest a choice on the intent.
+    """
 
     intent: Intent
     confidence: float
@@ -68,6 +52,8 @@ class Classification(NamedTuple):
     complexity: float
     signals: tuple[Signal, ...]
     classifier_version: str
+    gain: float = 0.5
+    settled: bool = True
 
 
 class Factor(NamedTuple):
@@ -79,12 +65,19 @@ class Factor(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A model that could answer, with its score (0 to 1) and its estimated cost in nano-USD."""
+    """A model that could answer, with its score (0 to 1) and what is estimated of its answer.
+
+    Cost is in nano-USD, latency (to the end of the answer) in seconds; `expected_quality` is 0 to 1.
+    """
 
     model: Model
     score: float
     factors: tuple[Factor, ...]
     estimated_cost_nano_usd: int
+    expected_quality: float = 0.5
+    estimated_latency_seconds: float = 0.0
+    estimated_input_tokens: int = 0
+    estimated_output_tokens: int = 0
 
 
 class Exclusion(NamedTuple):

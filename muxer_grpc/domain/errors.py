@@ -6,6 +6,8 @@ MuxerError
 ├── ResourceNotFound          a named resource of an admin service
 ├── NoEligibleModel           policy and needs exclude every model
 │   └── ContextTooLong        ... and the only obstacle is the length of the input
+├── DecisionExpired           a decision that is not known, or no longer
+├── DecisionStale             a decision whose model may no longer answer
 ├── CompletionFailed          providers were called; carries what was tried
 ├── Overloaded, Draining      refused before any work
 ├── DeadlineExceeded, Cancelled
@@ -50,6 +52,8 @@ class Reason(Named):
     INTERNAL = "INTERNAL"
     METHOD_NOT_FOUND = "METHOD_NOT_FOUND"
     RESOURCE_NOT_FOUND = "RESOURCE_NOT_FOUND"
+    DECISION_EXPIRED = "DECISION_EXPIRED"
+    DECISION_STALE = "DECISION_STALE"
 
 
 class FailureClass(Named):
@@ -146,6 +150,32 @@ class ContextTooLong(NoEligibleModel):
     """The input fits into no model that could otherwise answer."""
 
     reason = Reason.CONTEXT_TOO_LONG
+
+
+class DecisionExpired(MuxerError):
+    """The decision that a caller names is not known here, or no longer."""
+
+    reason = Reason.DECISION_EXPIRED
+
+    def __init__(self, decision_id: str) -> None:
+        super().__init__(
+            "the decision is not known here, or no longer: call Route again, or leave it out",
+            metadata={"decision_id": decision_id},
+        )
+
+
+class DecisionStale(MuxerError):
+    """The model of the decision that a caller names may no longer answer; `exclusion` says why."""
+
+    reason = Reason.DECISION_STALE
+
+    def __init__(self, decision_id: str, exclusion: Exclusion) -> None:
+        name = exclusion.model.name
+        super().__init__(
+            f"{name} may no longer answer ({exclusion.detail}): call Route again, or leave the decision out",
+            metadata={"decision_id": decision_id, "model": name, "exclusion": exclusion.reason.value},
+        )
+        self.exclusion = exclusion
 
 
 class CompletionFailed(MuxerError):

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from muxer_grpc.domain.completion import Outcome, Summary
-from muxer_grpc.domain.decision import Intent
+from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.domain.enumeration import Named
 from muxer_grpc.domain.errors import FailureClass
+from muxer_grpc.domain.live import NOTHING_KNOWN, LiveFigures, LiveSnapshot
 from muxer_grpc.domain.money import NO_USAGE, Usage
 
 WINDOW = 100
+SNAPSHOT_SECONDS = 1.0
+# Successes taken for granted of a model that was called little: one failure is no rate.
+PRIOR_SUCCESSES = 4
 
 
 class Dimension(Named):
@@ -36,12 +41,16 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One ended completion: its end in seconds since the epoch, its times in seconds."""
+    """One ended completion: its end in seconds since the epoch, its times in seconds.
+
+    `failed` means that it did not end well, `blameless` that its caller is the reason and not the model.
+    """
 
     at: float
     duration: float
     time_to_first_token: float | None
     failed: bool
+    blameless: bool = False
 
 
 @dataclass(slots=True)
@@ -92,6 +101,9 @@ class Figures:
 
     def __init__(self) -> None:
         self._tallies: dict[Key, Tally] = {}
+        self._snapshot = NOTHING_KNOWN
+        self._snapshot_at = 0.0
+        self._stale = False
         self.in_flight = 0
 
     def began(self) -> None:
@@ -108,6 +120,16 @@ class Figures:
         if tally is None:
             tally = self._tallies[key] = Tally()
         _add(tally, summary, now)
+        self._stale = True
+
+    def snapshot(self, now: float) -> LiveSnapshot:
+        """Gives how each model does, at most SNAPSHOT_SECONDS old, so that choices among like requests stay alike."""
+        if self._stale and not 0 <= now - self._snapshot_at < SNAPSHOT_SECONDS:
+            by_model = self.rows(FiguresQuery(group_by=(Dimension.MODEL,)))
+            self._snapshot = LiveSnapshot.of({row.group[Dimension.MODEL]: live_figures(row.tally) for row in by_model})
+            self._snapshot_at = now
+            self._stale = False
+        return self._snapshot
 
     def rows(self, query: FiguresQuery) -> list[FiguresRow]:
         """Groups the figures that the query keeps, sorted by the grouping's values."""
@@ -126,8 +148,13 @@ class Figures:
         return merge([tally for key, tally in self._tallies.items() if _keeps(query, key)])
 
 
+# Failures that another caller, or the same model with another prompt, would not have met.
+_BLAMELESS = frozenset({FailureClass.CALLER_FAULT, FailureClass.CONTEXT_LENGTH, FailureClass.CONTENT_FILTER})
+
+
 def _add(tally: Tally, summary: Summary, now: float) -> None:
     failed = summary.outcome is Outcome.FAILED
+    blameless = summary.outcome is Outcome.CANCELLED
     tally.requests += 1
     tally.usage = add_usage(tally.usage, summary.usage)
     tally.cost_nano_usd += summary.cost.total_nano
@@ -135,6 +162,7 @@ def _add(tally: Tally, summary: Summary, now: float) -> None:
     if failed:
         last_class = summary.attempts[-1].failure_class if summary.attempts else None
         tally.failures[last_class or FailureClass.PROTOCOL] += 1
+        blameless = last_class in _BLAMELESS
         tally.consecutive_failures += 1
     elif summary.outcome is Outcome.CANCELLED:
         tally.cancelled += 1
@@ -143,7 +171,7 @@ def _add(tally: Tally, summary: Summary, now: float) -> None:
         tally.consecutive_failures = 0
         tally.last_success_at = now
     unfinished = failed or summary.outcome is Outcome.CANCELLED
-    tally.samples.append(Sample(now, summary.duration, summary.time_to_first_token, unfinished))
+    tally.samples.append(Sample(now, summary.duration, summary.time_to_first_token, unfinished, blameless))
 
 
 def merge(tallies: Sequence[Tally]) -> Tally:
@@ -192,6 +220,25 @@ def add_usage(one: Usage, other: Usage) -> Usage:
 def percentile(ordered: Sequence[float], share: float) -> float:
     """Gives the nearest-rank percentile of sorted values; `share` is 0 to 1. Raises IndexError on no values."""
     return ordered[min(len(ordered) - 1, max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1))]
+
+
+def live_figures(tally: Tally) -> LiveFigures:
+    """Sums a model's window up for the strategies, rounded so that small changes steer nothing."""
+    latencies = tally.latencies()
+    first_tokens = tally.first_token_times()
+    telling = [sample.failed for sample in tally.samples if not sample.blameless]
+    failed, seen = sum(telling), len(telling)
+    usage = tally.usage
+    tokens = usage.input_tokens + usage.output_tokens
+    return LiveFigures(
+        samples=seen,
+        latency_seconds=float(f"{percentile(latencies, 0.5):.2g}") if latencies else None,
+        first_token_seconds=float(f"{percentile(first_tokens, 0.5):.2g}") if first_tokens else None,
+        success_rate=round((seen - failed + PRIOR_SUCCESSES) / (seen + PRIOR_SUCCESSES), 2),
+        consecutive_failures=len(list(takewhile(bool, reversed(telling)))),
+        cost_per_1k_nano_usd=round(tally.cost_nano_usd * 1000 / tokens) if tokens else 0,
+        last_request_at=tally.last_at,
+    )
 
 
 def _keeps(query: FiguresQuery, key: Key) -> bool:

@@ -6,10 +6,9 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from muxer_grpc.domain.catalogue import Catalogue
-from muxer_grpc.domain.classification.classifier import classify
+from muxer_grpc.domain.chat import Conversation
 from muxer_grpc.domain.completion import (
     Completion,
     CompletionEvent,
@@ -18,14 +17,23 @@ from muxer_grpc.domain.completion import (
     ProviderRequest,
     Summary,
 )
-from muxer_grpc.domain.decision import Decision
-from muxer_grpc.domain.errors import CompletionFailed, DeadlineExceeded, InternalError, MuxerError, ProviderFailure
+from muxer_grpc.domain.decision import Classification, Decision
+from muxer_grpc.domain.errors import (
+    CompletionFailed,
+    DeadlineExceeded,
+    DecisionStale,
+    InternalError,
+    MuxerError,
+    ProviderFailure,
+)
+from muxer_grpc.domain.live import NOTHING_KNOWN, LiveSnapshot
 from muxer_grpc.domain.ports import CompletionObserver, Provider
+from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.domain.routing.policy import CompletionRequest
-from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY
-from muxer_grpc.domain.routing.router import Router
 from muxer_grpc.pipeline.attempt import AttemptRun
+from muxer_grpc.pipeline.decisions import Decisions
 from muxer_grpc.pipeline.failures import error_of
+from muxer_grpc.pipeline.judge import Judge
 from muxer_grpc.pipeline.time_limit import TimeLimit
 
 _log = logging.getLogger(__name__)
@@ -35,12 +43,23 @@ _log = logging.getLogger(__name__)
 class Surroundings:
     """What the pipeline is given from outside. `now` gives seconds since the epoch, `new_id` a fresh unique id."""
 
-    catalogue: Catalogue
+    fleet: Fleet
     providers: Mapping[str, Provider]
     observer: CompletionObserver
     new_id: Callable[[], str]
+    classify: Callable[[Conversation], Classification]
+    live: Callable[[float], LiveSnapshot] = lambda _now: NOTHING_KNOWN
+    judge: Judge | None = None
+    decisions: Decisions = field(default_factory=Decisions)
     now: Callable[[], float] = time.time
-    default_strategy: str = DEFAULT_STRATEGY
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierDecision:
+    """A decision of Route that a caller names, and the fingerprint of the spec that it now sends."""
+
+    decision_id: str
+    fingerprint: bytes
 
 
 class Pipeline:
@@ -48,23 +67,57 @@ class Pipeline:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._around = surroundings
-        self._router = Router(surroundings.catalogue, surroundings.default_strategy)
 
-    def plan(self, request: CompletionRequest) -> Decision:
-        """Decides which model should answer. Raises NoEligibleModel, ContextTooLong."""
+    async def route(self, request: CompletionRequest, limit: TimeLimit, fingerprint: bytes) -> Decision:
+        """Decides without answering, and keeps the decision for a Complete of the same spec. Raises what plan() does."""
+        decision = await self.plan(request, limit, dry_run=True)
+        self._around.decisions.keep(decision, fingerprint)
+        return decision
+
+    async def plan(self, request: CompletionRequest, limit: TimeLimit, *, dry_run: bool) -> Decision:
+        """Decides which model should answer. Raises NoEligibleModel, ContextTooLong, and what the limit raises."""
         around = self._around
-        classification = classify(request.conversation)
-        return self._router.decide(request, classification, decision_id=f"dec_{around.new_id()}", now=around.now())
+        classification = around.classify(request.conversation)
+        judge = around.judge
+        if judge is not None and judge.doubts(classification):
+            classification = await judge.settle(request.conversation, classification, limit)
+        now = around.now()
+        return around.fleet.router.decide(
+            request,
+            classification,
+            decision_id=f"dec_{around.new_id()}",
+            now=now,
+            live=around.live(now),
+            dry_run=dry_run,
+        )
+
+    def take_up(self, request: CompletionRequest, earlier: EarlierDecision) -> Decision:
+        """Takes up a decision of Route. Raises DecisionExpired, DecisionStale, InvalidRequest."""
+        around = self._around
+        decision = around.decisions.take(earlier.decision_id, earlier.fingerprint, around.now())
+        exclusion = around.fleet.router.allows(decision.selected, request)
+        if exclusion is not None:
+            raise DecisionStale(decision.decision_id, exclusion)
+        around.fleet.router.took(decision)
+        return decision
 
     async def run(
-        self, request: CompletionRequest, limit: TimeLimit, *, stream: bool = True
+        self,
+        request: CompletionRequest,
+        limit: TimeLimit,
+        *,
+        stream: bool = True,
+        earlier: EarlierDecision | None = None,
     ) -> AsyncGenerator[CompletionEvent, None]:
         """Yields one decision, the pieces of the answer, and one summary, however the completion ends.
 
-        Raises what plan() raises, before the first event. A failure after that is in the summary's `error`; nothing
-        follows the summary.
+        Raises what plan() or take_up() raises, before the first event. A failure after that is in the summary's
+        `error`; nothing follows the summary.
         """
-        decision = self.plan(request)
+        if earlier is None:
+            decision = await self.plan(request, limit, dry_run=False)
+        else:
+            decision = self.take_up(request, earlier)
         completion = _CompletionRun(decision, self._around)
         try:
             yield decision
@@ -84,10 +137,12 @@ class Pipeline:
             completion.close()
         yield summary
 
-    async def complete(self, request: CompletionRequest, limit: TimeLimit) -> Completion:
-        """Folds run() into one answer. Raises what plan() raises, and the summary's error when there is one."""
+    async def complete(
+        self, request: CompletionRequest, limit: TimeLimit, earlier: EarlierDecision | None = None
+    ) -> Completion:
+        """Folds run() into one answer. Raises what run() raises, and the summary's error when there is one."""
         folding = Folding()
-        async with aclosing(self.run(request, limit, stream=False)) as events:
+        async with aclosing(self.run(request, limit, stream=False, earlier=earlier)) as events:
             async for event in events:
                 folding.add(event)
         completion = folding.result()

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from muxer.v1 import billing_pb2, chat_pb2, completion_pb2, errors_pb2, metrics_pb2, routing_pb2
 
-from muxer_grpc.domain import chat, completion, decision, errors, figures
+from muxer_grpc.domain import chat, completion, decision, errors, figures, tasks
 from muxer_grpc.domain.catalogue import Feature, Tier
 from muxer_grpc.domain.money import UsageSource
 
@@ -25,8 +25,8 @@ def _inverse(table: Mapping[Member, int]) -> dict[int, Member]:
     return {number: member for member, number in table.items()}
 
 
-INTENTS = _by_name(decision.Intent, routing_pb2.Intent, "INTENT")
-CAPABILITIES = _by_name(decision.Capability, routing_pb2.Capability, "CAPABILITY")
+INTENTS = _by_name(tasks.Intent, routing_pb2.Intent, "INTENT")
+CAPABILITIES = _by_name(tasks.Capability, routing_pb2.Capability, "CAPABILITY")
 EXCLUSION_REASONS = _by_name(decision.ExclusionReason, routing_pb2.ExclusionReason, "EXCLUSION_REASON")
 TIERS = _by_name(Tier, routing_pb2.ModelTier, "MODEL_TIER")
 FEATURES = _by_name(Feature, routing_pb2.ModelFeature, "MODEL_FEATURE")

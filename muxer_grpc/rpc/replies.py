@@ -99,6 +99,7 @@ def _classification_message(classification: Classification) -> routing_pb2.Class
         complexity=classification.complexity,
         signals=[routing_pb2.Signal(name=s.name, value=s.value) for s in classification.signals],
         classifier_version=classification.classifier_version,
+        gain=classification.gain,
     )
 
 
@@ -111,6 +112,10 @@ def _candidate_message(candidate: Candidate) -> routing_pb2.Candidate:
         score=candidate.score,
         factors=[routing_pb2.ScoreFactor(name=f.name, value=f.value, weight=f.weight) for f in candidate.factors],
         estimated_cost_nano_usd=candidate.estimated_cost_nano_usd,
+        expected_quality=candidate.expected_quality,
+        estimated_latency=duration_message(candidate.estimated_latency_seconds),
+        estimated_input_tokens=candidate.estimated_input_tokens,
+        estimated_output_tokens=candidate.estimated_output_tokens,
     )
 
 

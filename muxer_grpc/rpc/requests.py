@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,7 @@ from muxer_grpc.domain.errors import ModelNotFound
 from muxer_grpc.domain.routing.policy import AUTOMATIC, NO_RULES, CompletionRequest, RoutingPolicy
 from muxer_grpc.domain.routing.ranking import known_strategies
 from muxer_grpc.rpc.conversations import read_conversation
+from muxer_grpc.rpc.aims import read_max_latency, read_quality_target, read_weight, read_weights
 from muxer_grpc.rpc.enums import FEATURE_OF
 from muxer_grpc.rpc.violations import Violations, quote
 
@@ -43,6 +45,11 @@ def read_request(spec: chat_pb2.CompletionSpec, catalogue: Catalogue) -> Complet
         raise ModelNotFound(spec.requested_model[:200], catalogue.nearest(spec.requested_model))
     violations.raise_if_any()
     return CompletionRequest(conversation, policy, AUTOMATIC if requested is None else requested.name, labels)
+
+
+def fingerprint_of(spec: chat_pb2.CompletionSpec) -> bytes:
+    """Gives a hash by which two specs of one process can be told to be the same."""
+    return hashlib.blake2b(spec.SerializeToString(deterministic=True), digest_size=16).digest()
 
 
 def _read_requested_model(spec: chat_pb2.CompletionSpec, catalogue: Catalogue, violations: Violations) -> Model | None:
@@ -86,6 +93,11 @@ def _read_policy(routing: routing_pb2.RoutingPolicy, catalogue: Catalogue, viola
         allowed_regions=frozenset(routing.allowed_regions),
         required_features=frozenset(features),
         max_cost_nano_usd=ceiling,
+        max_latency_seconds=read_max_latency(routing, path, violations),
+        weights=read_weights(routing, path, violations),
+        quality_target=read_quality_target(routing, path, violations),
+        model_weights=_read_model_weights(routing, path, catalogue, violations),
+        fall_back=routing.fall_back,
     )
     for both, name in (
         (policy.allowed_models & policy.denied_models, "models"),
@@ -94,6 +106,19 @@ def _read_policy(routing: routing_pb2.RoutingPolicy, catalogue: Catalogue, viola
         if both:
             violations.add(f"{path}.denied_{name}", "contradiction", f"{sorted(both)[0]} is also in allowed_{name}")
     return policy
+
+
+def _read_model_weights(
+    routing: routing_pb2.RoutingPolicy, path: str, catalogue: Catalogue, violations: Violations
+) -> tuple[tuple[str, float], ...]:
+    weights: dict[str, float] = {}
+    for name in _bounded(sorted(routing.model_weights), f"{path}.model_weights", violations):
+        field = f"{path}.model_weights[{quote(name)}]"
+        model = _known_model(name, field, catalogue, violations)
+        weight = read_weight(routing.model_weights[name], field, violations)
+        if model is not None:
+            weights[model.name] = weights.get(model.name, 0.0) + weight
+    return tuple(sorted(weights.items()))
 
 
 def _read_models(names: Iterable[str], path: str, catalogue: Catalogue, violations: Violations) -> frozenset[str]:

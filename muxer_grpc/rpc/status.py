@@ -54,6 +54,8 @@ CODES = {
     Reason.INTERNAL: grpc.StatusCode.INTERNAL,
     Reason.METHOD_NOT_FOUND: grpc.StatusCode.UNIMPLEMENTED,
     Reason.RESOURCE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.DECISION_EXPIRED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.DECISION_STALE: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 # A retry of these costs money again, so gRPC must not do it by itself.

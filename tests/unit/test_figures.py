@@ -6,7 +6,7 @@ import pytest
 
 from muxer_grpc.domain.catalogue import Tier
 from muxer_grpc.domain.completion import Attempt, Outcome, Summary
-from muxer_grpc.domain.decision import Intent
+from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.domain.errors import FailureClass
 from muxer_grpc.domain.figures import WINDOW, Dimension, Figures, FiguresQuery, percentile
 from muxer_grpc.domain.money import Cost, Usage

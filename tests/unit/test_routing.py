@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from muxer_grpc.domain.catalogue import Catalogue, Feature, ProviderEntry, Tier
 from muxer_grpc.domain.chat import Conversation, ImagePart, JsonSchemaFormat, Message, Role, TextPart, Tool
 from muxer_grpc.domain.classification.classifier import classify
-from muxer_grpc.domain.decision import Capability, Decision, ExclusionReason, Intent
+from muxer_grpc.domain.decision import Decision, ExclusionReason
+from muxer_grpc.domain.tasks import Capability, Intent
 from muxer_grpc.domain.errors import ContextTooLong, NoEligibleModel
 from muxer_grpc.domain.routing.policy import CompletionRequest, RoutingPolicy
 from muxer_grpc.domain.routing.router import MAX_CHOICES, Router

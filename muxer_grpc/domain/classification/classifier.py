@@ -6,7 +6,8 @@ from operator import attrgetter
 
 from muxer_grpc.domain.chat import Conversation
 from muxer_grpc.domain.classification.signals import Signals, read_signals
-from muxer_grpc.domain.decision import Capability, Classification, Intent, Signal
+from muxer_grpc.domain.decision import Classification, Signal
+from muxer_grpc.domain.tasks import Capability, Intent
 
 CLASSIFIER_VERSION = "rules-1"
 

@@ -3,77 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from muxer_grpc.domain.catalogue import Catalogue, Feature, Model
-from muxer_grpc.domain.chat import Conversation, ImagePart, JsonFormat, JsonSchemaFormat, TextPart
+from muxer_grpc.domain.catalogue import Catalogue, Model
 from muxer_grpc.domain.decision import Exclusion, ExclusionReason
-from muxer_grpc.domain.money import PICO_PER_NANO, round_half_even
-from muxer_grpc.domain.routing.policy import NO_RULES, CompletionRequest
-
-# Estimates until vendors' tokenizers are modelled: about four characters make a token in English text; a picture costs
-# about as much as the largest vendor charges for one at standard detail.
-CHARACTERS_PER_TOKEN = 4
-TOKENS_PER_MESSAGE = 4
-TOKENS_PER_IMAGE = 800
-EXPECTED_OUTPUT_TOKENS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What a request needs of a model; tokens are estimates."""
-
-    request: CompletionRequest
-    features: frozenset[Feature]
-    input_tokens: int
-    output_tokens: int
-    exclude_simulated: bool
-
-
-def needs_of(request: CompletionRequest, catalogue: Catalogue) -> Needs:
-    """Reads what the request needs."""
-    conversation = request.conversation
-    policy = request.policy
-    asked_for_simulated = request.requested_model or policy.allowed_models or policy.allowed_providers
-    return Needs(
-        request=request,
-        features=_features_of(conversation) | policy.required_features,
-        input_tokens=estimate_input_tokens(conversation),
-        output_tokens=conversation.max_output_tokens or 0,
-        exclude_simulated=not asked_for_simulated and catalogue.has_real_models,
-    )
-
-
-def estimate_input_tokens(conversation: Conversation) -> int:
-    """Estimates the input in tokens: messages, pictures and tool descriptions."""
-    characters = 0
-    images = 0
-    for message in conversation.messages:
-        for part in message.parts:
-            if type(part) is TextPart:
-                characters += len(part.text)
-            elif type(part) is ImagePart:
-                images += 1
-            else:
-                characters += len(_text_of(part))
-    for tool in conversation.tools:
-        characters += len(tool.name) + len(tool.description) + len(tool.parameters_schema_json)
-    text_tokens = -(-characters // CHARACTERS_PER_TOKEN)
-    return text_tokens + TOKENS_PER_MESSAGE * len(conversation.messages) + TOKENS_PER_IMAGE * images
-
-
-def _text_of(part: object) -> str:
-    """Gives the text of any part but a picture."""
-    return str(getattr(part, "text", "") or getattr(part, "arguments_json", "") or getattr(part, "content", ""))
-
-
-def estimated_cost_nano_usd(model: Model, needs: Needs) -> int:
-    """Estimates the cost of the completion: the estimated input and the expected output."""
-    if model.price is None:
-        return 0
-    expected = min(needs.output_tokens or EXPECTED_OUTPUT_TOKENS, EXPECTED_OUTPUT_TOKENS)
-    return round_half_even(needs.input_tokens * model.price.input + expected * model.price.output, PICO_PER_NANO)
-
+from muxer_grpc.domain.routing.estimates import Contender
+from muxer_grpc.domain.routing.needs import Needs
+from muxer_grpc.domain.routing.policy import NO_RULES
 
 Rule = Callable[[Model, Needs], Exclusion | None]
 
@@ -92,25 +27,29 @@ def exclusion_of(model: Model, needs: Needs, rules: Sequence[Rule]) -> Exclusion
     return None
 
 
-def _features_of(conversation: Conversation) -> frozenset[Feature]:
-    """Lists the features without which no model could answer."""
-    needed = set()
-    for message in conversation.messages:
-        for part in message.parts:
-            if type(part) is ImagePart:
-                needed.add(Feature.VISION)
-    if conversation.tools:
-        needed.add(Feature.TOOLS)
-    if isinstance(conversation.response_format, JsonFormat):
-        needed.add(Feature.JSON)
-    elif isinstance(conversation.response_format, JsonSchemaFormat):
-        needed.add(Feature.JSON_SCHEMA)
-    return frozenset(needed)
+def ceiling_exclusion_of(contender: Contender, needs: Needs) -> Exclusion | None:
+    """Gives the ceiling of the policy that an estimate is above, or None."""
+    policy = needs.request.policy
+    model, cost, latency = contender.model, contender.estimated_cost_nano_usd, contender.latency_seconds
+    if policy.max_cost_nano_usd is not None and cost > policy.max_cost_nano_usd:
+        detail = f"about {cost} nano-USD estimated, {policy.max_cost_nano_usd} at most"
+        return Exclusion(model, ExclusionReason.COST_CEILING, detail)
+    if policy.max_latency_seconds is not None and latency > policy.max_latency_seconds:
+        detail = f"about {latency:.2f} s estimated, {policy.max_latency_seconds:g} s at most"
+        return Exclusion(model, ExclusionReason.LATENCY_CEILING, detail)
+    return None
+
+
+def _disabled(model: Model, needs: Needs) -> Exclusion | None:
+    del needs
+    if model.disabled:
+        return Exclusion(model, ExclusionReason.DISABLED, "an operator has disabled it")
+    return None
 
 
 def _not_requested(model: Model, needs: Needs) -> Exclusion | None:
     requested = needs.request.requested_model
-    if requested and model.name != requested:
+    if requested and model.name != requested and not needs.request.policy.fall_back:
         return Exclusion(model, ExclusionReason.NOT_REQUESTED, f"{requested} was asked for")
     return None
 
@@ -148,7 +87,8 @@ def _simulated(model: Model, needs: Needs) -> Exclusion | None:
 
 
 def _retired(model: Model, needs: Needs) -> Exclusion | None:
-    if model.retired and model.name not in needs.request.policy.allowed_models:
+    request = needs.request
+    if model.retired and model.name != request.requested_model and model.name not in request.policy.allowed_models:
         return Exclusion(model, ExclusionReason.RETIRED, "its vendor has ended it; ask for it by name")
     return None
 
@@ -186,29 +126,18 @@ def _no_price(model: Model, needs: Needs) -> Exclusion | None:
     return None
 
 
-def _cost_ceiling(model: Model, needs: Needs) -> Exclusion | None:
-    ceiling = needs.request.policy.max_cost_nano_usd
-    if ceiling is None:
-        return None
-    estimated = estimated_cost_nano_usd(model, needs)
-    if estimated > ceiling:
-        detail = f"about {estimated} nano-USD estimated, {ceiling} at most"
-        return Exclusion(model, ExclusionReason.COST_CEILING, detail)
-    return None
-
-
 # What was asked, what is allowed, what is possible; each with when it can exclude anything at all, since most requests
 # come without a policy and fit everywhere.
 _RULES: tuple[tuple[Callable[[Needs, Catalogue], object], Rule], ...] = (
     (lambda needs, _: needs.request.requested_model, _not_requested),
+    (lambda _, catalogue: catalogue.has_disabled_models, _disabled),
     (lambda needs, _: needs.request.policy is not NO_RULES, _model_not_allowed),
     (lambda needs, _: needs.request.policy is not NO_RULES, _provider_not_allowed),
     (lambda needs, _: needs.request.policy.allowed_regions, _region_not_allowed),
     (lambda needs, _: needs.exclude_simulated, _simulated),
-    (lambda needs, catalogue: catalogue.has_retired_models and not needs.request.requested_model, _retired),
+    (lambda _, catalogue: catalogue.has_retired_models, _retired),
     (lambda needs, _: needs.features, _feature_missing),
     (lambda needs, _: needs.output_tokens, _output_limit),
     (lambda needs, catalogue: _tokens_needed(needs) > catalogue.smallest_window, _context_window),
     (lambda _, catalogue: not catalogue.all_priced, _no_price),
-    (lambda needs, _: needs.request.policy.max_cost_nano_usd is not None, _cost_ceiling),
 )

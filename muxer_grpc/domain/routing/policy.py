@@ -12,8 +12,27 @@ AUTOMATIC = ""
 
 
 @dataclass(frozen=True, slots=True)
+class Weights:
+    """How much each factor counts, relative to the others; each at least 0, and one above 0."""
+
+    quality: float = 0.0
+    cost: float = 0.0
+    performance: float = 0.0
+    availability: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Sums the weights."""
+        return self.quality + self.cost + self.performance + self.availability
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingPolicy:
-    """Rules that narrow the choice; names are full model names, and an empty set of allowed ones allows all."""
+    """Rules that narrow the choice; names are full model names, and an empty set of allowed ones allows all.
+
+    `weights`, `quality_target` (0 to 1) and `model_weights` (shares of traffic) steer the strategies that read them.
+    With `fall_back`, a model that is asked for by name is the first choice instead of the only one.
+    """
 
     strategy: str = ""
     allowed_models: frozenset[str] = frozenset()
@@ -23,6 +42,11 @@ class RoutingPolicy:
     allowed_regions: frozenset[str] = frozenset()
     required_features: frozenset[Feature] = frozenset()
     max_cost_nano_usd: int | None = None
+    max_latency_seconds: float | None = None
+    weights: Weights | None = None
+    quality_target: float | None = None
+    model_weights: tuple[tuple[str, float], ...] = ()
+    fall_back: bool = False
 
 
 NO_RULES = RoutingPolicy()

@@ -10,38 +10,69 @@ from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
 
-from muxer_grpc.domain.catalogue import Model
-from muxer_grpc.domain.decision import Candidate, Classification
+from muxer_grpc.domain.decision import Candidate, Classification, Factor
 from muxer_grpc.domain.routing import strategies
+from muxer_grpc.domain.routing.estimates import Contender
+from muxer_grpc.domain.routing.policy import Weights
 
-DEFAULT_STRATEGY = "heuristic"
+DEFAULT_STRATEGY = "learned"
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(NamedTuple):
     """Candidates, best first, and one sentence that says what was decisive."""
 
     candidates: tuple[Candidate, ...]
     explanation: str
 
 
-class Contender(NamedTuple):
-    """A model that can answer, with the estimated cost of this completion in nano-USD."""
+class Aim(NamedTuple):
+    """What is to be reached: the caller's weights and quality target, each model's share, and whose turn it is.
 
-    model: Model
-    estimated_cost_nano_usd: int
+    `turn` counts the choices made so far among the same contenders; strategies that take no turns see 0.
+    """
+
+    classification: Classification
+    weights: Weights | None = None
+    quality_target: float | None = None
+    model_weights: Mapping[str, float] = MappingProxyType({})
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A named pure ranking: of contenders (at least one) under a classification.
+    """A named pure ranking: of contenders (at least one) towards an aim.
 
-    `key` gives all that `rank` reads from a classification: of equal keys and contenders, the ranking is equal.
+    `key` gives what `rank` reads from a classification beyond the task: of equal keys, tasks, policies and contenders,
+    the ranking is equal. One that takes turns sees how many choices were made among the same contenders.
     """
 
     name: str
-    rank: Callable[[Sequence[Contender], Classification], Ranking]
-    key: Callable[[Classification], Hashable]
+    rank: Callable[[Sequence[Contender], Aim], Ranking]
+    key: Callable[[Classification], Hashable] = lambda _classification: None
+    takes_turns: bool = False
+
+
+def candidate_of(contender: Contender, score: float, factors: tuple[Factor, ...]) -> Candidate:
+    """Makes the candidate of a contender that was scored."""
+    model, cost, quality, latency, _, _, input_tokens, output_tokens = contender
+    return Candidate(model, score, factors, cost, quality, latency, input_tokens, output_tokens)
+
+
+def best_first(candidate: Candidate) -> tuple[float, int, str]:
+    """Orders candidates: the best score first, of equals the cheapest, of equals the first by name."""
+    return (-candidate.score, candidate.estimated_cost_nano_usd, candidate.model.name)
+
+
+def ranked(scored: Sequence[tuple[Contender, tuple[Factor, ...]]]) -> tuple[Candidate, ...]:
+    """Scores contenders by the weighted sum of their factors, and orders them."""
+    candidates = []
+    for contender, factors in scored:
+        score = 0.0
+        for _, value, weight in factors:
+            score += value * weight
+        candidates.append(candidate_of(contender, score, factors))
+    candidates.sort(key=best_first)
+    return tuple(candidates)
 
 
 @cache

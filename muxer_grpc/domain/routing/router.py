@@ -8,11 +8,15 @@ from typing import NamedTuple
 from muxer_grpc.domain.catalogue import Catalogue, Model
 from muxer_grpc.domain.decision import Candidate, Classification, Decision, Exclusion, ExclusionReason
 from muxer_grpc.domain.errors import ContextTooLong, NoEligibleModel
-from muxer_grpc.domain.routing.candidates import Needs, estimated_cost_nano_usd, exclusion_of, needs_of, rules_for
+from muxer_grpc.domain.live import NOTHING_KNOWN, LiveSnapshot
+from muxer_grpc.domain.routing.candidates import ceiling_exclusion_of, exclusion_of, rules_for
+from muxer_grpc.domain.routing.estimates import Contender, Task, contender_of, task_of
+from muxer_grpc.domain.routing.needs import Needs, needs_of
 from muxer_grpc.domain.routing.policy import NO_RULES, CompletionRequest
-from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY, Contender, Strategy, known_strategies
+from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY, Aim, Ranking, Strategy, known_strategies
+from muxer_grpc.domain.routing.turns import Turns
 
-POLICY_VERSION = "default-1"
+POLICY_VERSION = "default-2"
 CANDIDATES_NAMED = 3
 
 
@@ -31,42 +35,57 @@ class _Choice(NamedTuple):
 class Router:
     """Takes decisions over one catalogue.
 
-    A choice depends on few things: the policy, the needs in tokens and features, and what the strategy reads from the
-    classification. Choices are kept by those, so that a need that was met before costs a look-up; a new catalogue gets
-    a new router, and nothing kept outlives what it rests on.
+    A choice depends on few things: the policy, the needs in tokens and features, the task, the live figures, and what
+    the strategy reads from the classification. Choices are kept by those, so that a need that was met before costs a
+    look-up; a new catalogue gets a new router, and nothing kept outlives what it rests on.
     """
 
-    def __init__(self, catalogue: Catalogue, default_strategy: str = DEFAULT_STRATEGY) -> None:
-        self._catalogue = catalogue
+    def __init__(
+        self, catalogue: Catalogue, default_strategy: str = DEFAULT_STRATEGY, turns: Turns | None = None
+    ) -> None:
+        self.catalogue = catalogue
         self._default_strategy = default_strategy
+        self._turns = turns or Turns()
         self._choices: dict[Hashable, _Choice] = {}
 
     def decide(
-        self, request: CompletionRequest, classification: Classification, *, decision_id: str, now: float
+        self,
+        request: CompletionRequest,
+        classification: Classification,
+        *,
+        decision_id: str,
+        now: float,
+        live: LiveSnapshot = NOTHING_KNOWN,
+        dry_run: bool = True,
     ) -> Decision:
         """Decides which model should answer; `now` is in seconds since the epoch.
 
-        Raises NoEligibleModel when every model is excluded, and ContextTooLong when only the input's length stands in
-        the way.
+        A dry run takes no turn: it tells what the next decision would be. Raises NoEligibleModel when every model is
+        excluded, and ContextTooLong when only the input's length stands in the way.
         """
-        catalogue = self._catalogue
+        catalogue = self.catalogue
         policy = request.policy
         needs = needs_of(request, catalogue)
         strategy = known_strategies()[policy.strategy or self._default_strategy]
-        key = (
-            None if policy is NO_RULES else policy,
-            request.requested_model,
-            needs.features,
-            needs.input_tokens,
-            needs.output_tokens,
-            strategy.key(classification),
-        )
-        choice = self._choices.get(key)
-        if choice is None:
-            choice = _choose(needs, classification, strategy, catalogue)
-            if len(self._choices) >= MAX_CHOICES:
-                del self._choices[next(iter(self._choices))]
-            self._choices[key] = choice
+        task = task_of(classification)
+        if strategy.takes_turns:
+            choice = self._take_turn(needs, classification, strategy, live, dry_run=dry_run)
+        else:
+            key = (
+                None if policy is NO_RULES else policy,
+                request.requested_model,
+                needs.features,
+                needs.input_tokens,
+                needs.output_tokens,
+                task,
+                live.version,
+                strategy.name,
+                strategy.key(classification),
+            )
+            known = self._choices.get(key)
+            choice = known or _choose(needs, classification, strategy, catalogue, live)
+            if known is None:
+                self._keep(key, choice)
         return Decision(
             decision_id=decision_id,
             created_at=now,
@@ -78,28 +97,95 @@ class Router:
             exclusions=choice.exclusions,
             policy_version=POLICY_VERSION,
             price_book_version=catalogue.price_book_version,
-            fleet_version=catalogue.version,
+            fleet_version=f"{catalogue.version}.{live.version}" if live.version else catalogue.version,
             estimated_input_tokens=needs.input_tokens,
         )
 
+    def allows(self, model: Model, request: CompletionRequest) -> Exclusion | None:
+        """Says why a model may not answer a request now; None when it may."""
+        catalogue = self.catalogue
+        current = catalogue.models.get(model.name)
+        if current is None or not catalogue.providers[current.provider].configured:
+            return Exclusion(model, ExclusionReason.PROVIDER_NOT_CONFIGURED, "it is no longer in the catalogue")
+        needs = needs_of(request, catalogue)
+        return exclusion_of(current, needs, rules_for(needs, catalogue))
 
-def _choose(needs: Needs, classification: Classification, strategy: Strategy, catalogue: Catalogue) -> _Choice:
+    def took(self, decision: Decision) -> None:
+        """Counts the turn of a decision that was taken in a dry run and is carried out now."""
+        if known_strategies()[decision.strategy].takes_turns:
+            self._turns.take((decision.strategy, *sorted(candidate.model.name for candidate in decision.candidates)))
+
+    def _keep(self, key: Hashable, choice: _Choice) -> None:
+        if len(self._choices) >= MAX_CHOICES:
+            del self._choices[next(iter(self._choices))]
+        self._choices[key] = choice
+
+    def _take_turn(
+        self, needs: Needs, classification: Classification, strategy: Strategy, live: LiveSnapshot, *, dry_run: bool
+    ) -> _Choice:
+        contenders, exclusions = _contend(needs, task_of(classification), self.catalogue, live)
+        among = (strategy.name, *(contender.model.name for contender in contenders))
+        turn = self._turns.next(among) if dry_run else self._turns.take(among)
+        return _rank(needs, classification, strategy, contenders, exclusions, turn)
+
+
+def _choose(
+    needs: Needs, classification: Classification, strategy: Strategy, catalogue: Catalogue, live: LiveSnapshot
+) -> _Choice:
     """Filters and ranks. Raises NoEligibleModel when nothing is left."""
+    contenders, exclusions = _contend(needs, task_of(classification), catalogue, live)
+    return _rank(needs, classification, strategy, contenders, exclusions, 0)
+
+
+def _contend(
+    needs: Needs, task: Task, catalogue: Catalogue, live: LiveSnapshot
+) -> tuple[list[Contender], list[Exclusion]]:
+    """Parts the models into those that can answer and those that cannot. Raises NoEligibleModel when none can."""
     contenders: list[Contender] = []
     exclusions: list[Exclusion] = []
     rules = rules_for(needs, catalogue)
+    policy = needs.request.policy
+    has_ceiling = policy.max_cost_nano_usd is not None or policy.max_latency_seconds is not None
+    figures = live.figures
     for model in catalogue.available:
-        exclusion = exclusion_of(model, needs, rules)
+        exclusion = exclusion_of(model, needs, rules) if rules else None
         if exclusion is None:
-            contenders.append(Contender(model, estimated_cost_nano_usd(model, needs)))
-        else:
-            exclusions.append(exclusion)
-    request = needs.request
+            contender = contender_of(model, needs, task, figures.get(model.name))
+            exclusion = ceiling_exclusion_of(contender, needs) if has_ceiling else None
+            if exclusion is None:
+                contenders.append(contender)
+                continue
+        exclusions.append(exclusion)
     if not contenders:
-        raise _refusal(request, needs, exclusions, catalogue)
-    ranking = strategy.rank(contenders, classification)
-    asked = f"{request.requested_model}: it was asked for by name" if request.requested_model else ""
-    return _Choice(ranking.candidates, tuple(exclusions), asked or ranking.explanation)
+        raise _refusal(needs.request, needs, exclusions, catalogue)
+    return contenders, exclusions
+
+
+def _rank(
+    needs: Needs,
+    classification: Classification,
+    strategy: Strategy,
+    contenders: list[Contender],
+    exclusions: list[Exclusion],
+    turn: int,
+) -> _Choice:
+    policy = needs.request.policy
+    aim = Aim(classification, policy.weights, policy.quality_target, dict(policy.model_weights), turn)
+    ranking = strategy.rank(contenders, aim)
+    requested = needs.request.requested_model
+    if requested:
+        ranking = _requested_first(ranking, requested)
+    return _Choice(ranking.candidates, tuple(exclusions), ranking.explanation)
+
+
+def _requested_first(ranking: Ranking, requested: str) -> Ranking:
+    """Puts the model that was asked for by name before all others, where it can answer."""
+    candidates = ranking.candidates
+    asked = [c for c in candidates if c.model.name == requested]
+    if not asked:
+        return Ranking(candidates, f"{ranking.explanation} ({requested} was asked for and cannot answer)")
+    others = [c for c in candidates if c.model.name != requested]
+    return Ranking((*asked, *others), f"{requested}: it was asked for by name")
 
 
 def _refusal(

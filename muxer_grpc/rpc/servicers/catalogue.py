@@ -12,6 +12,7 @@ from muxer.v1 import catalogue_service_pb2
 
 from muxer_grpc.domain.catalogue import Catalogue, Model, ProviderEntry
 from muxer_grpc.domain.errors import ResourceNotFound
+from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.rpc.calls import Calls
 from muxer_grpc.rpc.enums import FEATURES, TIERS
@@ -29,8 +30,12 @@ Item = TypeVar("Item", Model, ProviderEntry)
 class CatalogueServicer:
     """Serves the admin listener."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        return self._fleet.catalogue
 
     def handlers(self, calls: Calls) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """Gives the wrapped methods by name."""

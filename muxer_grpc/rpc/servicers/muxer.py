@@ -10,16 +10,16 @@ from typing import Any
 import grpc
 from muxer.v1 import metrics_pb2, muxer_service_pb2
 
-from muxer_grpc.domain.catalogue import Catalogue
 from muxer_grpc.domain.completion import Summary
 from muxer_grpc.domain.decision import Decision
 from muxer_grpc.domain.figures import Figures
-from muxer_grpc.pipeline.pipeline import Pipeline
+from muxer_grpc.domain.routing.fleet import Fleet
+from muxer_grpc.pipeline.pipeline import EarlierDecision, Pipeline
 from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.rpc.calls import Calls
 from muxer_grpc.rpc.figures import read_figures_query, row_message, tally_message
 from muxer_grpc.rpc.replies import complete_response, route_response, stream_response, timestamp_message
-from muxer_grpc.rpc.requests import read_request
+from muxer_grpc.rpc.requests import fingerprint_of, read_request
 
 SERVICE = "muxer.v1.MuxerService"
 
@@ -36,9 +36,9 @@ class ProcessFacts:
 class MuxerServicer:
     """Serves the data listener."""
 
-    def __init__(self, pipeline: Pipeline, catalogue: Catalogue, figures: Figures, facts: ProcessFacts) -> None:
+    def __init__(self, pipeline: Pipeline, fleet: Fleet, figures: Figures, facts: ProcessFacts) -> None:
         self._pipeline = pipeline
-        self._catalogue = catalogue
+        self._fleet = fleet
         self._figures = figures
         self._facts = facts
 
@@ -52,17 +52,19 @@ class MuxerServicer:
         }
 
     async def route(
-        self, request: muxer_service_pb2.RouteRequest, _limit: TimeLimit
+        self, request: muxer_service_pb2.RouteRequest, limit: TimeLimit
     ) -> muxer_service_pb2.RouteResponse:
         """Decides."""
-        return route_response(self._pipeline.plan(read_request(request.spec, self._catalogue)))
+        spec = request.spec
+        asked = read_request(spec, self._fleet.catalogue)
+        return route_response(await self._pipeline.route(asked, limit, fingerprint_of(spec)))
 
     async def complete(
         self, request: muxer_service_pb2.CompleteRequest, limit: TimeLimit
     ) -> muxer_service_pb2.CompleteResponse:
         """Decides and answers in one reply."""
-        completion = await self._pipeline.complete(read_request(request.spec, self._catalogue), limit)
-        return complete_response(completion)
+        asked = read_request(request.spec, self._fleet.catalogue)
+        return complete_response(await self._pipeline.complete(asked, limit, _earlier(request)))
 
     async def stream_complete(
         self, request: muxer_service_pb2.StreamCompleteRequest, limit: TimeLimit
@@ -73,7 +75,8 @@ class MuxerServicer:
         carry it as a message of its own.
         """
         decision: Decision | None = None
-        async with aclosing(self._pipeline.run(read_request(request.spec, self._catalogue), limit)) as events:
+        asked = read_request(request.spec, self._fleet.catalogue)
+        async with aclosing(self._pipeline.run(asked, limit, earlier=_earlier(request))) as events:
             async for event in events:
                 if isinstance(event, Decision):
                     decision = event
@@ -89,7 +92,7 @@ class MuxerServicer:
         self, request: muxer_service_pb2.GetMetricsRequest, _limit: TimeLimit
     ) -> muxer_service_pb2.GetMetricsResponse:
         """Shows figures."""
-        query = read_figures_query(request, self._catalogue)
+        query = read_figures_query(request, self._fleet.catalogue)
         return muxer_service_pb2.GetMetricsResponse(
             scope=metrics_pb2.METRICS_SCOPE_PROCESS,
             rows=[row_message(row) for row in self._figures.rows(query)],
@@ -101,3 +104,12 @@ class MuxerServicer:
                 instance_id=self._facts.instance_id,
             ),
         )
+
+
+def _earlier(
+    request: muxer_service_pb2.CompleteRequest | muxer_service_pb2.StreamCompleteRequest,
+) -> EarlierDecision | None:
+    """Reads the decision that a caller wants taken up; None for a new one."""
+    if not request.decision_id:
+        return None
+    return EarlierDecision(request.decision_id, fingerprint_of(request.spec))

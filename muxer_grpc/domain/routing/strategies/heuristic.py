@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from muxer_grpc.domain.catalogue import Tier
 from muxer_grpc.domain.decision import Candidate, Classification, Factor
-from muxer_grpc.domain.routing.ranking import Contender, Ranking, Strategy
+from muxer_grpc.domain.routing.estimates import Contender
+from muxer_grpc.domain.routing.ranking import Aim, Ranking, Strategy, ranked
 
 TIER_WEIGHT = 0.7
 QUALITY_WEIGHT = 0.15
@@ -25,30 +26,23 @@ def wanted_tier(classification: Classification) -> Tier:
     return Tier.ECONOMY if classification.complexity < ECONOMY_BELOW else Tier.BALANCED
 
 
-def rank(contenders: Sequence[Contender], classification: Classification) -> Ranking:
+def rank(contenders: Sequence[Contender], aim: Aim) -> Ranking:
     """Ranks contenders; of two otherwise equal ones, the cheaper comes first."""
-    tier, why = key(classification)
+    tier, why = key(aim.classification)
     tier_factors = {has: _tier_factor(has, tier) for has in Tier}
-    cheapest = min([cost for _, cost in contenders])
-    candidates = []
-    for model, cost in contenders:
+    cheapest = min([contender.estimated_cost_nano_usd for contender in contenders])
+    scored = []
+    for contender in contenders:
+        model, cost = contender.model, contender.estimated_cost_nano_usd
         cheapness = 1.0 if cost <= cheapest else (cheapest + 1) / (cost + 1)
-        quality = model.quality
-        tier_factor = tier_factors[model.tier]
         factors = (
-            tier_factor,
-            Factor("quality", quality, QUALITY_WEIGHT),
+            tier_factors[model.tier],
+            Factor("quality", model.quality, QUALITY_WEIGHT),
             Factor("cost", cheapness, COST_WEIGHT),
         )
-        score = tier_factor.value * TIER_WEIGHT + quality * QUALITY_WEIGHT + cheapness * COST_WEIGHT
-        candidates.append(Candidate(model, score, factors, cost))
-    candidates.sort(key=_order)
-    return Ranking(tuple(candidates), _explain(candidates[0], tier, why))
-
-
-def _order(candidate: Candidate) -> tuple[float, int, str]:
-    """Puts the best first, of equals the cheapest, of equals the first by name."""
-    return (-candidate.score, candidate.estimated_cost_nano_usd, candidate.model.name)
+        scored.append((contender, factors))
+    candidates = ranked(scored)
+    return Ranking(candidates, _explain(candidates[0], tier, why))
 
 
 def _tier_factor(has: Tier, wanted: Tier) -> Factor:

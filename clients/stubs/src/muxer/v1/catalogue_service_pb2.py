@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from muxer.v1 import billing_pb2 as muxer_dot_v1_dot_billing__pb2
 from muxer.v1 import routing_pb2 as muxer_dot_v1_dot_routing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n muxer/v1/catalogue_service.proto\x12\x08muxer.v1\x1a\x16muxer/v1/billing.proto\x1a\x16muxer/v1/routing.proto\"L\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\"N\n\x12ListModelsResponse\x12\x1f\n\x06models\x18\x01 \x03(\x0b\x32\x0f.muxer.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"2\n\x10GetModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.muxer.v1.Model\"=\n\x14ListProvidersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x15ListProvidersResponse\x12%\n\tproviders\x18\x01 \x03(\x0b\x32\x12.muxer.v1.Provider\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xba\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x14\n\x0cvendor_model\x18\x03 \x01(\t\x12!\n\x04tier\x18\x04 \x01(\x0e\x32\x13.muxer.v1.ModelTier\x12\x1d\n\x15\x63ontext_window_tokens\x18\x05 \x01(\x03\x12\x19\n\x11max_output_tokens\x18\x06 \x01(\x03\x12(\n\x08\x66\x65\x61tures\x18\x07 \x03(\x0e\x32\x16.muxer.v1.ModelFeature\x12\x0f\n\x07regions\x18\x08 \x03(\t\x12\x1e\n\x05price\x18\t \x01(\x0b\x32\x0f.muxer.v1.Price\x12\x0c\n\x04\x66ree\x18\n \x01(\x08\x12\x11\n\tavailable\x18\x0b \x01(\x08\x12\x11\n\tsimulated\x18\x0c \x01(\x08\x12\x0f\n\x07retired\x18\r \x01(\x08\"Q\n\x08Provider\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nconfigured\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x13\n\x0bmodel_count\x18\x04 \x01(\x05\x32\xff\x01\n\x10\x43\x61talogueService\x12L\n\nListModels\x12\x1b.muxer.v1.ListModelsRequest\x1a\x1c.muxer.v1.ListModelsResponse\"\x03\x90\x02\x01\x12\x46\n\x08GetModel\x12\x19.muxer.v1.GetModelRequest\x1a\x1a.muxer.v1.GetModelResponse\"\x03\x90\x02\x01\x12U\n\rListProviders\x12\x1e.muxer.v1.ListProvidersRequest\x1a\x1f.muxer.v1.ListProvidersResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n muxer/v1/catalogue_service.proto\x12\x08muxer.v1\x1a google/protobuf/field_mask.proto\x1a\x16muxer/v1/billing.proto\x1a\x16muxer/v1/routing.proto\"L\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\"N\n\x12ListModelsResponse\x12\x1f\n\x06models\x18\x01 \x03(\x0b\x32\x0f.muxer.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"2\n\x10GetModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.muxer.v1.Model\"e\n\x12UpdateModelRequest\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.muxer.v1.Model\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"5\n\x13UpdateModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.muxer.v1.Model\"=\n\x14ListProvidersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x15ListProvidersResponse\x12%\n\tproviders\x18\x01 \x03(\x0b\x32\x12.muxer.v1.Provider\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe3\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x14\n\x0cvendor_model\x18\x03 \x01(\t\x12!\n\x04tier\x18\x04 \x01(\x0e\x32\x13.muxer.v1.ModelTier\x12\x1d\n\x15\x63ontext_window_tokens\x18\x05 \x01(\x03\x12\x19\n\x11max_output_tokens\x18\x06 \x01(\x03\x12(\n\x08\x66\x65\x61tures\x18\x07 \x03(\x0e\x32\x16.muxer.v1.ModelFeature\x12\x0f\n\x07regions\x18\x08 \x03(\t\x12\x1e\n\x05price\x18\t \x01(\x0b\x32\x0f.muxer.v1.Price\x12\x0c\n\x04\x66ree\x18\n \x01(\x08\x12\x11\n\tavailable\x18\x0b \x01(\x08\x12\x11\n\tsimulated\x18\x0c \x01(\x08\x12\x0f\n\x07retired\x18\r \x01(\x08\x12\x10\n\x08\x64isabled\x18\x0e \x01(\x08\x12\x0f\n\x07quality\x18\x0f \x01(\x01\x12\x31\n\x10intent_qualities\x18\x10 \x03(\x0b\x32\x17.muxer.v1.IntentQuality\x12\x39\n\x14\x63\x61pability_qualities\x18\x11 \x03(\x0b\x32\x1b.muxer.v1.CapabilityQuality\x12\x16\n\x0equality_source\x18\x12 \x01(\t\"B\n\rIntentQuality\x12 \n\x06intent\x18\x01 \x01(\x0e\x32\x10.muxer.v1.Intent\x12\x0f\n\x07quality\x18\x02 \x01(\x01\"N\n\x11\x43\x61pabilityQuality\x12(\n\ncapability\x18\x01 \x01(\x0e\x32\x14.muxer.v1.Capability\x12\x0f\n\x07quality\x18\x02 \x01(\x01\"Q\n\x08Provider\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nconfigured\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x13\n\x0bmodel_count\x18\x04 \x01(\x05\x32\xd0\x02\n\x10\x43\x61talogueService\x12L\n\nListModels\x12\x1b.muxer.v1.ListModelsRequest\x1a\x1c.muxer.v1.ListModelsResponse\"\x03\x90\x02\x01\x12\x46\n\x08GetModel\x12\x19.muxer.v1.GetModelRequest\x1a\x1a.muxer.v1.GetModelResponse\"\x03\x90\x02\x01\x12O\n\x0bUpdateModel\x12\x1c.muxer.v1.UpdateModelRequest\x1a\x1d.muxer.v1.UpdateModelResponse\"\x03\x90\x02\x02\x12U\n\rListProviders\x12\x1e.muxer.v1.ListProvidersRequest\x1a\x1f.muxer.v1.ListProvidersResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,24 +38,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CATALOGUESERVICE'].methods_by_name['ListModels']._serialized_options = b'\220\002\001'
   _globals['_CATALOGUESERVICE'].methods_by_name['GetModel']._loaded_options = None
   _globals['_CATALOGUESERVICE'].methods_by_name['GetModel']._serialized_options = b'\220\002\001'
+  _globals['_CATALOGUESERVICE'].methods_by_name['UpdateModel']._loaded_options = None
+  _globals['_CATALOGUESERVICE'].methods_by_name['UpdateModel']._serialized_options = b'\220\002\002'
   _globals['_CATALOGUESERVICE'].methods_by_name['ListProviders']._loaded_options = None
   _globals['_CATALOGUESERVICE'].methods_by_name['ListProviders']._serialized_options = b'\220\002\001'
-  _globals['_LISTMODELSREQUEST']._serialized_start=94
-  _globals['_LISTMODELSREQUEST']._serialized_end=170
-  _globals['_LISTMODELSRESPONSE']._serialized_start=172
-  _globals['_LISTMODELSRESPONSE']._serialized_end=250
-  _globals['_GETMODELREQUEST']._serialized_start=252
-  _globals['_GETMODELREQUEST']._serialized_end=284
-  _globals['_GETMODELRESPONSE']._serialized_start=286
-  _globals['_GETMODELRESPONSE']._serialized_end=336
-  _globals['_LISTPROVIDERSREQUEST']._serialized_start=338
-  _globals['_LISTPROVIDERSREQUEST']._serialized_end=399
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=401
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=488
-  _globals['_MODEL']._serialized_start=491
-  _globals['_MODEL']._serialized_end=805
-  _globals['_PROVIDER']._serialized_start=807
-  _globals['_PROVIDER']._serialized_end=888
-  _globals['_CATALOGUESERVICE']._serialized_start=891
-  _globals['_CATALOGUESERVICE']._serialized_end=1146
+  _globals['_LISTMODELSREQUEST']._serialized_start=128
+  _globals['_LISTMODELSREQUEST']._serialized_end=204
+  _globals['_LISTMODELSRESPONSE']._serialized_start=206
+  _globals['_LISTMODELSRESPONSE']._serialized_end=284
+  _globals['_GETMODELREQUEST']._serialized_start=286
+  _globals['_GETMODELREQUEST']._serialized_end=318
+  _globals['_GETMODELRESPONSE']._serialized_start=320
+  _globals['_GETMODELRESPONSE']._serialized_end=370
+  _globals['_UPDATEMODELREQUEST']._serialized_start=372
+  _globals['_UPDATEMODELREQUEST']._serialized_end=473
+  _globals['_UPDATEMODELRESPONSE']._serialized_start=475
+  _globals['_UPDATEMODELRESPONSE']._serialized_end=528
+  _globals['_LISTPROVIDERSREQUEST']._serialized_start=530
+  _globals['_LISTPROVIDERSREQUEST']._serialized_end=591
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=593
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=680
+  _globals['_MODEL']._serialized_start=683
+  _globals['_MODEL']._serialized_end=1166
+  _globals['_INTENTQUALITY']._serialized_start=1168
+  _globals['_INTENTQUALITY']._serialized_end=1234
+  _globals['_CAPABILITYQUALITY']._serialized_start=1236
+  _globals['_CAPABILITYQUALITY']._serialized_end=1314
+  _globals['_PROVIDER']._serialized_start=1316
+  _globals['_PROVIDER']._serialized_end=1397
+  _globals['_CATALOGUESERVICE']._serialized_start=1400
+  _globals['_CATALOGUESERVICE']._serialized_end=1736
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from muxer.v1 import billing_pb2 as _billing_pb2
 from muxer.v1 import routing_pb2 as _routing_pb2
 from google.protobuf.internal import containers as _containers
@@ -38,6 +39,20 @@ class GetModelResponse(_message.Message):
     model: Model
     def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
+class UpdateModelRequest(_message.Message):
+    __slots__ = ("model", "update_mask")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    model: Model
+    update_mask: _field_mask_pb2.FieldMask
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
+
+class UpdateModelResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: Model
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+
 class ListProvidersRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -55,7 +70,7 @@ class ListProvidersResponse(_message.Message):
     def __init__(self, providers: _Optional[_Iterable[_Union[Provider, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "provider", "vendor_model", "tier", "context_window_tokens", "max_output_tokens", "features", "regions", "price", "free", "available", "simulated", "retired")
+    __slots__ = ("name", "provider", "vendor_model", "tier", "context_window_tokens", "max_output_tokens", "features", "regions", "price", "free", "available", "simulated", "retired", "disabled", "quality", "intent_qualities", "capability_qualities", "quality_source")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     VENDOR_MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +84,11 @@ class Model(_message.Message):
     AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     SIMULATED_FIELD_NUMBER: _ClassVar[int]
     RETIRED_FIELD_NUMBER: _ClassVar[int]
+    DISABLED_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    INTENT_QUALITIES_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITY_QUALITIES_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_SOURCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     provider: str
     vendor_model: str
@@ -82,7 +102,28 @@ class Model(_message.Message):
     available: bool
     simulated: bool
     retired: bool
-    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., vendor_model: _Optional[str] = ..., tier: _Optional[_Union[_routing_pb2.ModelTier, str]] = ..., context_window_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., features: _Optional[_Iterable[_Union[_routing_pb2.ModelFeature, str]]] = ..., regions: _Optional[_Iterable[str]] = ..., price: _Optional[_Union[_billing_pb2.Price, _Mapping]] = ..., free: _Optional[bool] = ..., available: _Optional[bool] = ..., simulated: _Optional[bool] = ..., retired: _Optional[bool] = ...) -> None: ...
+    disabled: bool
+    quality: float
+    intent_qualities: _containers.RepeatedCompositeFieldContainer[IntentQuality]
+    capability_qualities: _containers.RepeatedCompositeFieldContainer[CapabilityQuality]
+    quality_source: str
+    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., vendor_model: _Optional[str] = ..., tier: _Optional[_Union[_routing_pb2.ModelTier, str]] = ..., context_window_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., features: _Optional[_Iterable[_Union[_routing_pb2.ModelFeature, str]]] = ..., regions: _Optional[_Iterable[str]] = ..., price: _Optional[_Union[_billing_pb2.Price, _Mapping]] = ..., free: _Optional[bool] = ..., available: _Optional[bool] = ..., simulated: _Optional[bool] = ..., retired: _Optional[bool] = ..., disabled: _Optional[bool] = ..., quality: _Optional[float] = ..., intent_qualities: _Optional[_Iterable[_Union[IntentQuality, _Mapping]]] = ..., capability_qualities: _Optional[_Iterable[_Union[CapabilityQuality, _Mapping]]] = ..., quality_source: _Optional[str] = ...) -> None: ...
+
+class IntentQuality(_message.Message):
+    __slots__ = ("intent", "quality")
+    INTENT_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    intent: _routing_pb2.Intent
+    quality: float
+    def __init__(self, intent: _Optional[_Union[_routing_pb2.Intent, str]] = ..., quality: _Optional[float] = ...) -> None: ...
+
+class CapabilityQuality(_message.Message):
+    __slots__ = ("capability", "quality")
+    CAPABILITY_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    capability: _routing_pb2.Capability
+    quality: float
+    def __init__(self, capability: _Optional[_Union[_routing_pb2.Capability, str]] = ..., quality: _Optional[float] = ...) -> None: ...
 
 class Provider(_message.Message):
     __slots__ = ("name", "configured", "detail", "model_count")

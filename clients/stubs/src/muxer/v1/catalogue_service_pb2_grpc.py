@@ -45,6 +45,11 @@ class CatalogueServiceStub:
                 request_serializer=muxer_dot_v1_dot_catalogue__service__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=muxer_dot_v1_dot_catalogue__service__pb2.GetModelResponse.FromString,
                 _registered_method=True)
+        self.UpdateModel = channel.unary_unary(
+                '/muxer.v1.CatalogueService/UpdateModel',
+                request_serializer=muxer_dot_v1_dot_catalogue__service__pb2.UpdateModelRequest.SerializeToString,
+                response_deserializer=muxer_dot_v1_dot_catalogue__service__pb2.UpdateModelResponse.FromString,
+                _registered_method=True)
         self.ListProviders = channel.unary_unary(
                 '/muxer.v1.CatalogueService/ListProviders',
                 request_serializer=muxer_dot_v1_dot_catalogue__service__pb2.ListProvidersRequest.SerializeToString,
@@ -70,6 +75,14 @@ class CatalogueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateModel(self, request, context):
+        """Changes a model's profile while the service runs; choices from then on follow it. Fails with INVALID_REQUEST,
+        RESOURCE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListProviders(self, request, context):
         """Lists the providers, ordered by name. Fails with INVALID_REQUEST.
         """
@@ -89,6 +102,11 @@ def add_CatalogueServiceServicer_to_server(servicer, server):
                     servicer.GetModel,
                     request_deserializer=muxer_dot_v1_dot_catalogue__service__pb2.GetModelRequest.FromString,
                     response_serializer=muxer_dot_v1_dot_catalogue__service__pb2.GetModelResponse.SerializeToString,
+            ),
+            'UpdateModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateModel,
+                    request_deserializer=muxer_dot_v1_dot_catalogue__service__pb2.UpdateModelRequest.FromString,
+                    response_serializer=muxer_dot_v1_dot_catalogue__service__pb2.UpdateModelResponse.SerializeToString,
             ),
             'ListProviders': grpc.unary_unary_rpc_method_handler(
                     servicer.ListProviders,
@@ -151,6 +169,33 @@ class CatalogueService:
             '/muxer.v1.CatalogueService/GetModel',
             muxer_dot_v1_dot_catalogue__service__pb2.GetModelRequest.SerializeToString,
             muxer_dot_v1_dot_catalogue__service__pb2.GetModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/muxer.v1.CatalogueService/UpdateModel',
+            muxer_dot_v1_dot_catalogue__service__pb2.UpdateModelRequest.SerializeToString,
+            muxer_dot_v1_dot_catalogue__service__pb2.UpdateModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

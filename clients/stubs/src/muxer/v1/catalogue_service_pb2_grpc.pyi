@@ -37,6 +37,10 @@ class CatalogueServiceStub:
     """Lists the models, ordered by name. Fails with INVALID_REQUEST."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_catalogue_service_pb2.GetModelRequest, _catalogue_service_pb2.GetModelResponse]
     """Shows one model. Fails with INVALID_REQUEST, RESOURCE_NOT_FOUND."""
+    UpdateModel: _grpc.UnaryUnaryMultiCallable[_catalogue_service_pb2.UpdateModelRequest, _catalogue_service_pb2.UpdateModelResponse]
+    """Changes a model's profile while the service runs; choices from then on follow it. Fails with INVALID_REQUEST,
+    RESOURCE_NOT_FOUND.
+    """
     ListProviders: _grpc.UnaryUnaryMultiCallable[_catalogue_service_pb2.ListProvidersRequest, _catalogue_service_pb2.ListProvidersResponse]
     """Lists the providers, ordered by name. Fails with INVALID_REQUEST."""
 
@@ -49,6 +53,10 @@ class CatalogueServiceAsyncStub(CatalogueServiceStub):
     """Lists the models, ordered by name. Fails with INVALID_REQUEST."""
     GetModel: _aio.UnaryUnaryMultiCallable[_catalogue_service_pb2.GetModelRequest, _catalogue_service_pb2.GetModelResponse]  # type: ignore[assignment]
     """Shows one model. Fails with INVALID_REQUEST, RESOURCE_NOT_FOUND."""
+    UpdateModel: _aio.UnaryUnaryMultiCallable[_catalogue_service_pb2.UpdateModelRequest, _catalogue_service_pb2.UpdateModelResponse]  # type: ignore[assignment]
+    """Changes a model's profile while the service runs; choices from then on follow it. Fails with INVALID_REQUEST,
+    RESOURCE_NOT_FOUND.
+    """
     ListProviders: _aio.UnaryUnaryMultiCallable[_catalogue_service_pb2.ListProvidersRequest, _catalogue_service_pb2.ListProvidersResponse]  # type: ignore[assignment]
     """Lists the providers, ordered by name. Fails with INVALID_REQUEST."""
 
@@ -70,6 +78,16 @@ class CatalogueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalogue_service_pb2.GetModelResponse, _abc.Awaitable[_catalogue_service_pb2.GetModelResponse]]:
         """Shows one model. Fails with INVALID_REQUEST, RESOURCE_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def UpdateModel(
+        self,
+        request: _catalogue_service_pb2.UpdateModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalogue_service_pb2.UpdateModelResponse, _abc.Awaitable[_catalogue_service_pb2.UpdateModelResponse]]:
+        """Changes a model's profile while the service runs; choices from then on follow it. Fails with INVALID_REQUEST,
+        RESOURCE_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def ListProviders(

@@ -27,6 +27,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_PROVIDER_QUOTA: _ClassVar[ErrorReason]
     ERROR_REASON_RESOURCE_NOT_FOUND: _ClassVar[ErrorReason]
     ERROR_REASON_PROVIDER_MODEL_GONE: _ClassVar[ErrorReason]
+    ERROR_REASON_DECISION_EXPIRED: _ClassVar[ErrorReason]
+    ERROR_REASON_DECISION_STALE: _ClassVar[ErrorReason]
 
 class FailureClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -63,6 +65,8 @@ ERROR_REASON_METHOD_NOT_FOUND: ErrorReason
 ERROR_REASON_PROVIDER_QUOTA: ErrorReason
 ERROR_REASON_RESOURCE_NOT_FOUND: ErrorReason
 ERROR_REASON_PROVIDER_MODEL_GONE: ErrorReason
+ERROR_REASON_DECISION_EXPIRED: ErrorReason
+ERROR_REASON_DECISION_STALE: ErrorReason
 FAILURE_CLASS_UNSPECIFIED: FailureClass
 FAILURE_CLASS_CREDENTIAL: FailureClass
 FAILURE_CLASS_QUOTA: FailureClass

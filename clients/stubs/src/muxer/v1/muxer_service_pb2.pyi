@@ -23,10 +23,12 @@ class RouteResponse(_message.Message):
     def __init__(self, decision: _Optional[_Union[_routing_pb2.RouteDecision, _Mapping]] = ...) -> None: ...
 
 class CompleteRequest(_message.Message):
-    __slots__ = ("spec",)
+    __slots__ = ("spec", "decision_id")
     SPEC_FIELD_NUMBER: _ClassVar[int]
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     spec: _chat_pb2.CompletionSpec
-    def __init__(self, spec: _Optional[_Union[_chat_pb2.CompletionSpec, _Mapping]] = ...) -> None: ...
+    decision_id: str
+    def __init__(self, spec: _Optional[_Union[_chat_pb2.CompletionSpec, _Mapping]] = ..., decision_id: _Optional[str] = ...) -> None: ...
 
 class CompleteResponse(_message.Message):
     __slots__ = ("decision", "message", "summary")
@@ -39,10 +41,12 @@ class CompleteResponse(_message.Message):
     def __init__(self, decision: _Optional[_Union[_routing_pb2.RouteDecision, _Mapping]] = ..., message: _Optional[_Union[_chat_pb2.Message, _Mapping]] = ..., summary: _Optional[_Union[_completion_pb2.CompletionSummary, _Mapping]] = ...) -> None: ...
 
 class StreamCompleteRequest(_message.Message):
-    __slots__ = ("spec",)
+    __slots__ = ("spec", "decision_id")
     SPEC_FIELD_NUMBER: _ClassVar[int]
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     spec: _chat_pb2.CompletionSpec
-    def __init__(self, spec: _Optional[_Union[_chat_pb2.CompletionSpec, _Mapping]] = ...) -> None: ...
+    decision_id: str
+    def __init__(self, spec: _Optional[_Union[_chat_pb2.CompletionSpec, _Mapping]] = ..., decision_id: _Optional[str] = ...) -> None: ...
 
 class StreamCompleteResponse(_message.Message):
     __slots__ = ("decision", "text_delta", "reasoning_delta", "tool_call_delta", "refusal_delta", "attempt_switched", "summary")

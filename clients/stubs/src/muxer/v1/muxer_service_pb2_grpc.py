@@ -77,7 +77,7 @@ class MuxerServiceServicer:
 
     def Complete(self, request, context):
         """Decides and answers in one reply. A failure's details hold a CompletionFailure once a provider was called.
-        Fails with the reasons of Route and with CONTENT_POLICY, PROVIDER_REJECTED, NO_PROVIDER_AVAILABLE,
+        Fails with the reasons of Route and with DECISION_EXPIRED, DECISION_STALE, CONTENT_POLICY, PROVIDER_REJECTED, NO_PROVIDER_AVAILABLE,
         PROVIDER_TIMEOUT, PROVIDER_CREDENTIALS, PROVIDER_QUOTA, PROVIDER_PROTOCOL, STREAM_INTERRUPTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

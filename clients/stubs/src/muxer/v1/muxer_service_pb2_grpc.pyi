@@ -43,7 +43,7 @@ class MuxerServiceStub:
     """
     Complete: _grpc.UnaryUnaryMultiCallable[_muxer_service_pb2.CompleteRequest, _muxer_service_pb2.CompleteResponse]
     """Decides and answers in one reply. A failure's details hold a CompletionFailure once a provider was called.
-    Fails with the reasons of Route and with CONTENT_POLICY, PROVIDER_REJECTED, NO_PROVIDER_AVAILABLE,
+    Fails with the reasons of Route and with DECISION_EXPIRED, DECISION_STALE, CONTENT_POLICY, PROVIDER_REJECTED, NO_PROVIDER_AVAILABLE,
     PROVIDER_TIMEOUT, PROVIDER_CREDENTIALS, PROVIDER_QUOTA, PROVIDER_PROTOCOL, STREAM_INTERRUPTED.
     """
     StreamComplete: _grpc.UnaryStreamMultiCallable[_muxer_service_pb2.StreamCompleteRequest, _muxer_service_pb2.StreamCompleteResponse]
@@ -69,7 +69,7 @@ class MuxerServiceAsyncStub(MuxerServiceStub):
     """
     Complete: _aio.UnaryUnaryMultiCallable[_muxer_service_pb2.CompleteRequest, _muxer_service_pb2.CompleteResponse]  # type: ignore[assignment]
     """Decides and answers in one reply. A failure's details hold a CompletionFailure once a provider was called.
-    Fails with the reasons of Route and with CONTENT_POLICY, PROVIDER_REJECTED, NO_PROVIDER_AVAILABLE,
+    Fails with the reasons of Route and with DECISION_EXPIRED, DECISION_STALE, CONTENT_POLICY, PROVIDER_REJECTED, NO_PROVIDER_AVAILABLE,
     PROVIDER_TIMEOUT, PROVIDER_CREDENTIALS, PROVIDER_QUOTA, PROVIDER_PROTOCOL, STREAM_INTERRUPTED.
     """
     StreamComplete: _aio.UnaryStreamMultiCallable[_muxer_service_pb2.StreamCompleteRequest, _muxer_service_pb2.StreamCompleteResponse]  # type: ignore[assignment]
@@ -104,7 +104,7 @@ class MuxerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_muxer_service_pb2.CompleteResponse, _abc.Awaitable[_muxer_service_pb2.CompleteResponse]]:
         """Decides and answers in one reply. A failure's details hold a CompletionFailure once a provider was called.
-        Fails with the reasons of Route and with CONTENT_POLICY, PROVIDER_REJECTED, NO_PROVIDER_AVAILABLE,
+        Fails with the reasons of Route and with DECISION_EXPIRED, DECISION_STALE, CONTENT_POLICY, PROVIDER_REJECTED, NO_PROVIDER_AVAILABLE,
         PROVIDER_TIMEOUT, PROVIDER_CREDENTIALS, PROVIDER_QUOTA, PROVIDER_PROTOCOL, STREAM_INTERRUPTED.
         """
 

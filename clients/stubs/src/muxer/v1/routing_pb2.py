@@ -22,40 +22,47 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16muxer/v1/routing.proto\x12\x08muxer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x02\n\rRoutingPolicy\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\x16\n\x0e\x61llowed_models\x18\x02 \x03(\t\x12\x15\n\rdenied_models\x18\x03 \x03(\t\x12\x19\n\x11\x61llowed_providers\x18\x04 \x03(\t\x12\x18\n\x10\x64\x65nied_providers\x18\x05 \x03(\t\x12\x17\n\x0f\x61llowed_regions\x18\x06 \x03(\t\x12\x31\n\x11required_features\x18\x07 \x03(\x0e\x32\x16.muxer.v1.ModelFeature\x12\x1e\n\x11max_cost_nano_usd\x18\x08 \x01(\x03H\x00\x88\x01\x01\x42\x14\n\x12_max_cost_nano_usd\"\xd0\x03\n\rRouteDecision\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0frequested_model\x18\x03 \x01(\t\x12\x16\n\x0eselected_model\x18\x04 \x01(\t\x12\x19\n\x11selected_provider\x18\x05 \x01(\t\x12\x17\n\x0f\x66\x61llback_models\x18\x06 \x03(\t\x12\x10\n\x08strategy\x18\x07 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x08 \x01(\t\x12\x30\n\x0e\x63lassification\x18\t \x01(\x0b\x32\x18.muxer.v1.Classification\x12\'\n\ncandidates\x18\n \x03(\x0b\x32\x13.muxer.v1.Candidate\x12\'\n\nexclusions\x18\x0b \x03(\x0b\x32\x13.muxer.v1.Exclusion\x12\x16\n\x0epolicy_version\x18\x0c \x01(\t\x12\x1a\n\x12price_book_version\x18\r \x01(\t\x12\x15\n\rfleet_version\x18\x0e \x01(\t\x12\x1e\n\x16\x65stimated_input_tokens\x18\x0f \x01(\x03\"\xa7\x01\n\tCandidate\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12!\n\x04tier\x18\x03 \x01(\x0e\x32\x13.muxer.v1.ModelTier\x12\r\n\x05score\x18\x04 \x01(\x01\x12&\n\x07\x66\x61\x63tors\x18\x05 \x03(\x0b\x32\x15.muxer.v1.ScoreFactor\x12\x1f\n\x17\x65stimated_cost_nano_usd\x18\x06 \x01(\x03\":\n\x0bScoreFactor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0e\n\x06weight\x18\x03 \x01(\x01\"g\n\tExclusion\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12)\n\x06reason\x18\x03 \x01(\x0e\x32\x19.muxer.v1.ExclusionReason\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"\xca\x01\n\x0e\x43lassification\x12 \n\x06intent\x18\x01 \x01(\x0e\x32\x10.muxer.v1.Intent\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12/\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0b\x32\x19.muxer.v1.CapabilityScore\x12\x12\n\ncomplexity\x18\x04 \x01(\x01\x12!\n\x07signals\x18\x05 \x03(\x0b\x32\x10.muxer.v1.Signal\x12\x1a\n\x12\x63lassifier_version\x18\x06 \x01(\t\"J\n\x0f\x43\x61pabilityScore\x12(\n\ncapability\x18\x01 \x01(\x0e\x32\x14.muxer.v1.Capability\x12\r\n\x05score\x18\x02 \x01(\x01\"%\n\x06Signal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01*\xb4\x01\n\x0cModelFeature\x12\x1d\n\x19MODEL_FEATURE_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_FEATURE_VISION\x10\x01\x12\x17\n\x13MODEL_FEATURE_TOOLS\x10\x02\x12\x16\n\x12MODEL_FEATURE_JSON\x10\x03\x12\x1d\n\x19MODEL_FEATURE_JSON_SCHEMA\x10\x04\x12\x1b\n\x17MODEL_FEATURE_REASONING\x10\x05*p\n\tModelTier\x12\x1a\n\x16MODEL_TIER_UNSPECIFIED\x10\x00\x12\x16\n\x12MODEL_TIER_ECONOMY\x10\x01\x12\x17\n\x13MODEL_TIER_BALANCED\x10\x02\x12\x16\n\x12MODEL_TIER_PREMIUM\x10\x03*\xef\x03\n\x0f\x45xclusionReason\x12 \n\x1c\x45XCLUSION_REASON_UNSPECIFIED\x10\x00\x12&\n\"EXCLUSION_REASON_MODEL_NOT_ALLOWED\x10\x01\x12)\n%EXCLUSION_REASON_PROVIDER_NOT_ALLOWED\x10\x02\x12\'\n#EXCLUSION_REASON_REGION_NOT_ALLOWED\x10\x03\x12$\n EXCLUSION_REASON_FEATURE_MISSING\x10\x04\x12#\n\x1f\x45XCLUSION_REASON_CONTEXT_WINDOW\x10\x05\x12!\n\x1d\x45XCLUSION_REASON_COST_CEILING\x10\x06\x12\x1d\n\x19\x45XCLUSION_REASON_NO_PRICE\x10\x07\x12\"\n\x1e\x45XCLUSION_REASON_NOT_REQUESTED\x10\x08\x12,\n(EXCLUSION_REASON_PROVIDER_NOT_CONFIGURED\x10\t\x12!\n\x1d\x45XCLUSION_REASON_OUTPUT_LIMIT\x10\n\x12\x1e\n\x1a\x45XCLUSION_REASON_SIMULATED\x10\x0b\x12\x1c\n\x18\x45XCLUSION_REASON_RETIRED\x10\x0c*\xbf\x01\n\x06Intent\x12\x16\n\x12INTENT_UNSPECIFIED\x10\x00\x12\x14\n\x10INTENT_CHAT_LITE\x10\x01\x12\x16\n\x12INTENT_DEEP_REASON\x10\x02\x12\x13\n\x0fINTENT_CODE_GEN\x10\x03\x12\x17\n\x13INTENT_JSON_EXTRACT\x10\x04\x12\x16\n\x12INTENT_TRANSLATION\x10\x05\x12\x11\n\rINTENT_VISION\x10\x06\x12\x16\n\x12INTENT_SAFETY_RISK\x10\x07*\xc2\x01\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41PABILITY_LOGICAL\x10\x01\x12\x13\n\x0f\x43\x41PABILITY_CODE\x10\x02\x12\x1b\n\x17\x43\x41PABILITY_MATHEMATICAL\x10\x03\x12\x16\n\x12\x43\x41PABILITY_FACTUAL\x10\x04\x12\x17\n\x13\x43\x41PABILITY_CREATIVE\x10\x05\x12\x1d\n\x19\x43\x41PABILITY_CONVERSATIONAL\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16muxer/v1/routing.proto\x12\x08muxer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x04\n\rRoutingPolicy\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\x16\n\x0e\x61llowed_models\x18\x02 \x03(\t\x12\x15\n\rdenied_models\x18\x03 \x03(\t\x12\x19\n\x11\x61llowed_providers\x18\x04 \x03(\t\x12\x18\n\x10\x64\x65nied_providers\x18\x05 \x03(\t\x12\x17\n\x0f\x61llowed_regions\x18\x06 \x03(\t\x12\x31\n\x11required_features\x18\x07 \x03(\x0e\x32\x16.muxer.v1.ModelFeature\x12\x1e\n\x11max_cost_nano_usd\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12.\n\x0bmax_latency\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x07weights\x18\n \x01(\x0b\x32\x18.muxer.v1.RoutingWeights\x12\x1b\n\x0equality_target\x18\x0b \x01(\x01H\x01\x88\x01\x01\x12@\n\rmodel_weights\x18\x0c \x03(\x0b\x32).muxer.v1.RoutingPolicy.ModelWeightsEntry\x12\x11\n\tfall_back\x18\r \x01(\x08\x1a\x33\n\x11ModelWeightsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x14\n\x12_max_cost_nano_usdB\x11\n\x0f_quality_target\"Z\n\x0eRoutingWeights\x12\x0f\n\x07quality\x18\x01 \x01(\x01\x12\x0c\n\x04\x63ost\x18\x02 \x01(\x01\x12\x13\n\x0bperformance\x18\x03 \x01(\x01\x12\x14\n\x0c\x61vailability\x18\x04 \x01(\x01\"\xd0\x03\n\rRouteDecision\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0frequested_model\x18\x03 \x01(\t\x12\x16\n\x0eselected_model\x18\x04 \x01(\t\x12\x19\n\x11selected_provider\x18\x05 \x01(\t\x12\x17\n\x0f\x66\x61llback_models\x18\x06 \x03(\t\x12\x10\n\x08strategy\x18\x07 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x08 \x01(\t\x12\x30\n\x0e\x63lassification\x18\t \x01(\x0b\x32\x18.muxer.v1.Classification\x12\'\n\ncandidates\x18\n \x03(\x0b\x32\x13.muxer.v1.Candidate\x12\'\n\nexclusions\x18\x0b \x03(\x0b\x32\x13.muxer.v1.Exclusion\x12\x16\n\x0epolicy_version\x18\x0c \x01(\t\x12\x1a\n\x12price_book_version\x18\r \x01(\t\x12\x15\n\rfleet_version\x18\x0e \x01(\t\x12\x1e\n\x16\x65stimated_input_tokens\x18\x0f \x01(\x03\"\xb8\x02\n\tCandidate\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12!\n\x04tier\x18\x03 \x01(\x0e\x32\x13.muxer.v1.ModelTier\x12\r\n\x05score\x18\x04 \x01(\x01\x12&\n\x07\x66\x61\x63tors\x18\x05 \x03(\x0b\x32\x15.muxer.v1.ScoreFactor\x12\x1f\n\x17\x65stimated_cost_nano_usd\x18\x06 \x01(\x03\x12\x18\n\x10\x65xpected_quality\x18\x07 \x01(\x01\x12\x34\n\x11\x65stimated_latency\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1e\n\x16\x65stimated_input_tokens\x18\t \x01(\x03\x12\x1f\n\x17\x65stimated_output_tokens\x18\n \x01(\x03\":\n\x0bScoreFactor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0e\n\x06weight\x18\x03 \x01(\x01\"g\n\tExclusion\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12)\n\x06reason\x18\x03 \x01(\x0e\x32\x19.muxer.v1.ExclusionReason\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"\xd8\x01\n\x0e\x43lassification\x12 \n\x06intent\x18\x01 \x01(\x0e\x32\x10.muxer.v1.Intent\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12/\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0b\x32\x19.muxer.v1.CapabilityScore\x12\x12\n\ncomplexity\x18\x04 \x01(\x01\x12!\n\x07signals\x18\x05 \x03(\x0b\x32\x10.muxer.v1.Signal\x12\x1a\n\x12\x63lassifier_version\x18\x06 \x01(\t\x12\x0c\n\x04gain\x18\x07 \x01(\x01\"J\n\x0f\x43\x61pabilityScore\x12(\n\ncapability\x18\x01 \x01(\x0e\x32\x14.muxer.v1.Capability\x12\r\n\x05score\x18\x02 \x01(\x01\"%\n\x06Signal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01*\xb4\x01\n\x0cModelFeature\x12\x1d\n\x19MODEL_FEATURE_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_FEATURE_VISION\x10\x01\x12\x17\n\x13MODEL_FEATURE_TOOLS\x10\x02\x12\x16\n\x12MODEL_FEATURE_JSON\x10\x03\x12\x1d\n\x19MODEL_FEATURE_JSON_SCHEMA\x10\x04\x12\x1b\n\x17MODEL_FEATURE_REASONING\x10\x05*p\n\tModelTier\x12\x1a\n\x16MODEL_TIER_UNSPECIFIED\x10\x00\x12\x16\n\x12MODEL_TIER_ECONOMY\x10\x01\x12\x17\n\x13MODEL_TIER_BALANCED\x10\x02\x12\x16\n\x12MODEL_TIER_PREMIUM\x10\x03*\xb4\x04\n\x0f\x45xclusionReason\x12 \n\x1c\x45XCLUSION_REASON_UNSPECIFIED\x10\x00\x12&\n\"EXCLUSION_REASON_MODEL_NOT_ALLOWED\x10\x01\x12)\n%EXCLUSION_REASON_PROVIDER_NOT_ALLOWED\x10\x02\x12\'\n#EXCLUSION_REASON_REGION_NOT_ALLOWED\x10\x03\x12$\n EXCLUSION_REASON_FEATURE_MISSING\x10\x04\x12#\n\x1f\x45XCLUSION_REASON_CONTEXT_WINDOW\x10\x05\x12!\n\x1d\x45XCLUSION_REASON_COST_CEILING\x10\x06\x12\x1d\n\x19\x45XCLUSION_REASON_NO_PRICE\x10\x07\x12\"\n\x1e\x45XCLUSION_REASON_NOT_REQUESTED\x10\x08\x12,\n(EXCLUSION_REASON_PROVIDER_NOT_CONFIGURED\x10\t\x12!\n\x1d\x45XCLUSION_REASON_OUTPUT_LIMIT\x10\n\x12\x1e\n\x1a\x45XCLUSION_REASON_SIMULATED\x10\x0b\x12\x1c\n\x18\x45XCLUSION_REASON_RETIRED\x10\x0c\x12$\n EXCLUSION_REASON_LATENCY_CEILING\x10\r\x12\x1d\n\x19\x45XCLUSION_REASON_DISABLED\x10\x0e*\xbf\x01\n\x06Intent\x12\x16\n\x12INTENT_UNSPECIFIED\x10\x00\x12\x14\n\x10INTENT_CHAT_LITE\x10\x01\x12\x16\n\x12INTENT_DEEP_REASON\x10\x02\x12\x13\n\x0fINTENT_CODE_GEN\x10\x03\x12\x17\n\x13INTENT_JSON_EXTRACT\x10\x04\x12\x16\n\x12INTENT_TRANSLATION\x10\x05\x12\x11\n\rINTENT_VISION\x10\x06\x12\x16\n\x12INTENT_SAFETY_RISK\x10\x07*\xc2\x01\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41PABILITY_LOGICAL\x10\x01\x12\x13\n\x0f\x43\x41PABILITY_CODE\x10\x02\x12\x1b\n\x17\x43\x41PABILITY_MATHEMATICAL\x10\x03\x12\x16\n\x12\x43\x41PABILITY_FACTUAL\x10\x04\x12\x17\n\x13\x43\x41PABILITY_CREATIVE\x10\x05\x12\x1d\n\x19\x43\x41PABILITY_CONVERSATIONAL\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'muxer.v1.routing_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELFEATURE']._serialized_start=1458
-  _globals['_MODELFEATURE']._serialized_end=1638
-  _globals['_MODELTIER']._serialized_start=1640
-  _globals['_MODELTIER']._serialized_end=1752
-  _globals['_EXCLUSIONREASON']._serialized_start=1755
-  _globals['_EXCLUSIONREASON']._serialized_end=2250
-  _globals['_INTENT']._serialized_start=2253
-  _globals['_INTENT']._serialized_end=2444
-  _globals['_CAPABILITY']._serialized_start=2447
-  _globals['_CAPABILITY']._serialized_end=2641
-  _globals['_ROUTINGPOLICY']._serialized_start=70
-  _globals['_ROUTINGPOLICY']._serialized_end=333
-  _globals['_ROUTEDECISION']._serialized_start=336
-  _globals['_ROUTEDECISION']._serialized_end=800
-  _globals['_CANDIDATE']._serialized_start=803
-  _globals['_CANDIDATE']._serialized_end=970
-  _globals['_SCOREFACTOR']._serialized_start=972
-  _globals['_SCOREFACTOR']._serialized_end=1030
-  _globals['_EXCLUSION']._serialized_start=1032
-  _globals['_EXCLUSION']._serialized_end=1135
-  _globals['_CLASSIFICATION']._serialized_start=1138
-  _globals['_CLASSIFICATION']._serialized_end=1340
-  _globals['_CAPABILITYSCORE']._serialized_start=1342
-  _globals['_CAPABILITYSCORE']._serialized_end=1416
-  _globals['_SIGNAL']._serialized_start=1418
-  _globals['_SIGNAL']._serialized_end=1455
+  _globals['_ROUTINGPOLICY_MODELWEIGHTSENTRY']._loaded_options = None
+  _globals['_ROUTINGPOLICY_MODELWEIGHTSENTRY']._serialized_options = b'8\001'
+  _globals['_MODELFEATURE']._serialized_start=2018
+  _globals['_MODELFEATURE']._serialized_end=2198
+  _globals['_MODELTIER']._serialized_start=2200
+  _globals['_MODELTIER']._serialized_end=2312
+  _globals['_EXCLUSIONREASON']._serialized_start=2315
+  _globals['_EXCLUSIONREASON']._serialized_end=2879
+  _globals['_INTENT']._serialized_start=2882
+  _globals['_INTENT']._serialized_end=3073
+  _globals['_CAPABILITY']._serialized_start=3076
+  _globals['_CAPABILITY']._serialized_end=3270
+  _globals['_ROUTINGPOLICY']._serialized_start=102
+  _globals['_ROUTINGPOLICY']._serialized_end=642
+  _globals['_ROUTINGPOLICY_MODELWEIGHTSENTRY']._serialized_start=550
+  _globals['_ROUTINGPOLICY_MODELWEIGHTSENTRY']._serialized_end=601
+  _globals['_ROUTINGWEIGHTS']._serialized_start=644
+  _globals['_ROUTINGWEIGHTS']._serialized_end=734
+  _globals['_ROUTEDECISION']._serialized_start=737
+  _globals['_ROUTEDECISION']._serialized_end=1201
+  _globals['_CANDIDATE']._serialized_start=1204
+  _globals['_CANDIDATE']._serialized_end=1516
+  _globals['_SCOREFACTOR']._serialized_start=1518
+  _globals['_SCOREFACTOR']._serialized_end=1576
+  _globals['_EXCLUSION']._serialized_start=1578
+  _globals['_EXCLUSION']._serialized_end=1681
+  _globals['_CLASSIFICATION']._serialized_start=1684
+  _globals['_CLASSIFICATION']._serialized_end=1900
+  _globals['_CAPABILITYSCORE']._serialized_start=1902
+  _globals['_CAPABILITYSCORE']._serialized_end=1976
+  _globals['_SIGNAL']._serialized_start=1978
+  _globals['_SIGNAL']._serialized_end=2015
 # @@protoc_insertion_point(module_scope)

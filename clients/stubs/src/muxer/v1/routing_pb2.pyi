@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -41,6 +42,8 @@ class ExclusionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXCLUSION_REASON_OUTPUT_LIMIT: _ClassVar[ExclusionReason]
     EXCLUSION_REASON_SIMULATED: _ClassVar[ExclusionReason]
     EXCLUSION_REASON_RETIRED: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_LATENCY_CEILING: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_DISABLED: _ClassVar[ExclusionReason]
 
 class Intent(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -85,6 +88,8 @@ EXCLUSION_REASON_PROVIDER_NOT_CONFIGURED: ExclusionReason
 EXCLUSION_REASON_OUTPUT_LIMIT: ExclusionReason
 EXCLUSION_REASON_SIMULATED: ExclusionReason
 EXCLUSION_REASON_RETIRED: ExclusionReason
+EXCLUSION_REASON_LATENCY_CEILING: ExclusionReason
+EXCLUSION_REASON_DISABLED: ExclusionReason
 INTENT_UNSPECIFIED: Intent
 INTENT_CHAT_LITE: Intent
 INTENT_DEEP_REASON: Intent
@@ -102,7 +107,14 @@ CAPABILITY_CREATIVE: Capability
 CAPABILITY_CONVERSATIONAL: Capability
 
 class RoutingPolicy(_message.Message):
-    __slots__ = ("strategy", "allowed_models", "denied_models", "allowed_providers", "denied_providers", "allowed_regions", "required_features", "max_cost_nano_usd")
+    __slots__ = ("strategy", "allowed_models", "denied_models", "allowed_providers", "denied_providers", "allowed_regions", "required_features", "max_cost_nano_usd", "max_latency", "weights", "quality_target", "model_weights", "fall_back")
+    class ModelWeightsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_MODELS_FIELD_NUMBER: _ClassVar[int]
     DENIED_MODELS_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +123,11 @@ class RoutingPolicy(_message.Message):
     ALLOWED_REGIONS_FIELD_NUMBER: _ClassVar[int]
     REQUIRED_FEATURES_FIELD_NUMBER: _ClassVar[int]
     MAX_COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    MAX_LATENCY_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_TARGET_FIELD_NUMBER: _ClassVar[int]
+    MODEL_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    FALL_BACK_FIELD_NUMBER: _ClassVar[int]
     strategy: str
     allowed_models: _containers.RepeatedScalarFieldContainer[str]
     denied_models: _containers.RepeatedScalarFieldContainer[str]
@@ -119,7 +136,24 @@ class RoutingPolicy(_message.Message):
     allowed_regions: _containers.RepeatedScalarFieldContainer[str]
     required_features: _containers.RepeatedScalarFieldContainer[ModelFeature]
     max_cost_nano_usd: int
-    def __init__(self, strategy: _Optional[str] = ..., allowed_models: _Optional[_Iterable[str]] = ..., denied_models: _Optional[_Iterable[str]] = ..., allowed_providers: _Optional[_Iterable[str]] = ..., denied_providers: _Optional[_Iterable[str]] = ..., allowed_regions: _Optional[_Iterable[str]] = ..., required_features: _Optional[_Iterable[_Union[ModelFeature, str]]] = ..., max_cost_nano_usd: _Optional[int] = ...) -> None: ...
+    max_latency: _duration_pb2.Duration
+    weights: RoutingWeights
+    quality_target: float
+    model_weights: _containers.ScalarMap[str, float]
+    fall_back: bool
+    def __init__(self, strategy: _Optional[str] = ..., allowed_models: _Optional[_Iterable[str]] = ..., denied_models: _Optional[_Iterable[str]] = ..., allowed_providers: _Optional[_Iterable[str]] = ..., denied_providers: _Optional[_Iterable[str]] = ..., allowed_regions: _Optional[_Iterable[str]] = ..., required_features: _Optional[_Iterable[_Union[ModelFeature, str]]] = ..., max_cost_nano_usd: _Optional[int] = ..., max_latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., weights: _Optional[_Union[RoutingWeights, _Mapping]] = ..., quality_target: _Optional[float] = ..., model_weights: _Optional[_Mapping[str, float]] = ..., fall_back: _Optional[bool] = ...) -> None: ...
+
+class RoutingWeights(_message.Message):
+    __slots__ = ("quality", "cost", "performance", "availability")
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    PERFORMANCE_FIELD_NUMBER: _ClassVar[int]
+    AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    quality: float
+    cost: float
+    performance: float
+    availability: float
+    def __init__(self, quality: _Optional[float] = ..., cost: _Optional[float] = ..., performance: _Optional[float] = ..., availability: _Optional[float] = ...) -> None: ...
 
 class RouteDecision(_message.Message):
     __slots__ = ("decision_id", "create_time", "requested_model", "selected_model", "selected_provider", "fallback_models", "strategy", "explanation", "classification", "candidates", "exclusions", "policy_version", "price_book_version", "fleet_version", "estimated_input_tokens")
@@ -156,20 +190,28 @@ class RouteDecision(_message.Message):
     def __init__(self, decision_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., requested_model: _Optional[str] = ..., selected_model: _Optional[str] = ..., selected_provider: _Optional[str] = ..., fallback_models: _Optional[_Iterable[str]] = ..., strategy: _Optional[str] = ..., explanation: _Optional[str] = ..., classification: _Optional[_Union[Classification, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., policy_version: _Optional[str] = ..., price_book_version: _Optional[str] = ..., fleet_version: _Optional[str] = ..., estimated_input_tokens: _Optional[int] = ...) -> None: ...
 
 class Candidate(_message.Message):
-    __slots__ = ("model", "provider", "tier", "score", "factors", "estimated_cost_nano_usd")
+    __slots__ = ("model", "provider", "tier", "score", "factors", "estimated_cost_nano_usd", "expected_quality", "estimated_latency", "estimated_input_tokens", "estimated_output_tokens")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     FACTORS_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_LATENCY_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     model: str
     provider: str
     tier: ModelTier
     score: float
     factors: _containers.RepeatedCompositeFieldContainer[ScoreFactor]
     estimated_cost_nano_usd: int
-    def __init__(self, model: _Optional[str] = ..., provider: _Optional[str] = ..., tier: _Optional[_Union[ModelTier, str]] = ..., score: _Optional[float] = ..., factors: _Optional[_Iterable[_Union[ScoreFactor, _Mapping]]] = ..., estimated_cost_nano_usd: _Optional[int] = ...) -> None: ...
+    expected_quality: float
+    estimated_latency: _duration_pb2.Duration
+    estimated_input_tokens: int
+    estimated_output_tokens: int
+    def __init__(self, model: _Optional[str] = ..., provider: _Optional[str] = ..., tier: _Optional[_Union[ModelTier, str]] = ..., score: _Optional[float] = ..., factors: _Optional[_Iterable[_Union[ScoreFactor, _Mapping]]] = ..., estimated_cost_nano_usd: _Optional[int] = ..., expected_quality: _Optional[float] = ..., estimated_latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., estimated_input_tokens: _Optional[int] = ..., estimated_output_tokens: _Optional[int] = ...) -> None: ...
 
 class ScoreFactor(_message.Message):
     __slots__ = ("name", "value", "weight")
@@ -194,20 +236,22 @@ class Exclusion(_message.Message):
     def __init__(self, model: _Optional[str] = ..., provider: _Optional[str] = ..., reason: _Optional[_Union[ExclusionReason, str]] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class Classification(_message.Message):
-    __slots__ = ("intent", "confidence", "capabilities", "complexity", "signals", "classifier_version")
+    __slots__ = ("intent", "confidence", "capabilities", "complexity", "signals", "classifier_version", "gain")
     INTENT_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     COMPLEXITY_FIELD_NUMBER: _ClassVar[int]
     SIGNALS_FIELD_NUMBER: _ClassVar[int]
     CLASSIFIER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    GAIN_FIELD_NUMBER: _ClassVar[int]
     intent: Intent
     confidence: float
     capabilities: _containers.RepeatedCompositeFieldContainer[CapabilityScore]
     complexity: float
     signals: _containers.RepeatedCompositeFieldContainer[Signal]
     classifier_version: str
-    def __init__(self, intent: _Optional[_Union[Intent, str]] = ..., confidence: _Optional[float] = ..., capabilities: _Optional[_Iterable[_Union[CapabilityScore, _Mapping]]] = ..., complexity: _Optional[float] = ..., signals: _Optional[_Iterable[_Union[Signal, _Mapping]]] = ..., classifier_version: _Optional[str] = ...) -> None: ...
+    gain: float
+    def __init__(self, intent: _Optional[_Union[Intent, str]] = ..., confidence: _Optional[float] = ..., capabilities: _Optional[_Iterable[_Union[CapabilityScore, _Mapping]]] = ..., complexity: _Optional[float] = ..., signals: _Optional[_Iterable[_Union[Signal, _Mapping]]] = ..., classifier_version: _Optional[str] = ..., gain: _Optional[float] = ...) -> None: ...
 
 class CapabilityScore(_message.Message):
     __slots__ = ("capability", "score")

@@ -1,0 +1,127 @@
+"""Reads a prompt once: tokens, and the shape of its characters. Linear time, bounded by the cut."""
+
+from __future__ import annotations
+
+import re
+from math import log
+from typing import NamedTuple
+
+# What is asked stands at the head or at the tail of a long prompt; the middle is material.
+HEAD_CHARACTERS = 800
+TAIL_CHARACTERS = 200
+
+# Scripts without spaces between words are read by character: pairs of tokens then carry the words.
+_BY_CHARACTER = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\u0e00-\u0e7f"
+# A hyphen between letters joins two words that are looked up as a pair; digits have been made zeros before.
+_ASCII_TOKEN = re.compile(r"[a-z]+(?:'[a-z]+)?[+#]*|0+|[^\sa-z0_-]|-(?![a-z])")
+_TOKEN = re.compile(
+    rf"[{_BY_CHARACTER}]|[^\W\d_{_BY_CHARACTER}]+(?:['’][^\W\d_{_BY_CHARACTER}]+)?[+#]*|\d+|[^\s\w-]|-(?![^\W\d_])"
+)
+_DIGITS = str.maketrans("123456789", "000000000")
+MAX_DIGITS = 4
+
+# Characters whose number says something about the kind of text.
+COUNTED = "?!.,:;`{}[]()=<>/\\\"'$%#*|^&@-\n"
+_SCRIPTS = (
+    ("cyrillic", 0x0400, 0x052F),
+    ("arabic", 0x0600, 0x06FF),
+    ("devanagari", 0x0900, 0x097F),
+    ("hangul", 0xAC00, 0xD7A3),
+    ("kana", 0x3040, 0x30FF),
+    ("han", 0x3400, 0x9FFF),
+    ("accented", 0x00C0, 0x024F),
+)
+SHAPE_NAMES = (
+    *(f"count_{character}" for character in COUNTED.replace("\n", "↵")),
+    "log_length",
+    "log_words",
+    "word_length",
+    "upper",
+    "digits",
+    "starts_lower",
+    "ends_question",
+    "ends_stop",
+    "ends_colon",
+    "no_punctuation",
+    "has_fence",
+    "one_line",
+    "few_words",
+    "some_words",
+    "long",
+    *(name for name, _, _ in _SCRIPTS),
+    "mixed_scripts",
+)
+
+
+class Reading(NamedTuple):
+    """What was read of one text: its tokens, lower case and with digits as zeros, and its shape as SHAPE_NAMES lists."""
+
+    tokens: list[str]
+    shape: list[float]
+
+
+def cut(text: str) -> str:
+    """Gives the head and the tail of a long text, and a short one whole."""
+    if len(text) <= HEAD_CHARACTERS + TAIL_CHARACTERS:
+        return text
+    return f"{text[:HEAD_CHARACTERS]}\n{text[-TAIL_CHARACTERS:]}"
+
+
+def read(text: str) -> Reading:
+    """Reads the cut text of a prompt whose true length is kept in the shape. Any string will do; never fails."""
+    length = len(text)
+    text = cut(text)
+    lowered = text.lower().translate(_DIGITS)
+    ascii_only = lowered.isascii()
+    tokens = (_ASCII_TOKEN if ascii_only else _TOKEN).findall(lowered)
+    return Reading(tokens, _shape(text, lowered, tokens, length, ascii_only=ascii_only))
+
+
+def _shape(text: str, lowered: str, tokens: list[str], length: int, *, ascii_only: bool) -> list[float]:
+    count = text.count
+    counts = [count(character) for character in COUNTED]
+    shown = len(text) + 1
+    words = len(lowered.split())
+    stripped = text.rstrip()
+    end = stripped[-1:]
+    zeros = lowered.count("0")
+    upper = sum(map(str.isupper, text[:200])) / (min(len(text), 200) + 1)
+    shape = [min(n, 8) / 8 for n in counts]
+    shape += (
+        log(length + 1) / 8,
+        log(words + 1) / 5,
+        min(shown / (words + 1), 12) / 12,
+        upper,
+        min(zeros / shown * 5, 1.0),
+        float(text[:1].islower()),
+        float(end in "?？"),
+        float(end in ".!。"),
+        float(end == ":"),
+        float(end.isalnum()),
+        float("```" in text),
+        float(counts[-1] == 0),
+        float(words <= 4),
+        float(words <= 12),
+        float(length > 1000),
+    )
+    if ascii_only:
+        shape += _NO_SCRIPTS
+    else:
+        shape += _script_shares(lowered)
+    return shape
+
+
+_NO_SCRIPTS = [0.0] * (len(_SCRIPTS) + 1)
+
+
+def _script_shares(lowered: str) -> list[float]:
+    """Gives the share of each script among the letters, and whether two are mixed."""
+    letters = [ord(character) for character in lowered if character.isalpha()]
+    total = len(letters) + 1
+    shares = []
+    for _, first, last in _SCRIPTS:
+        shares.append(sum(first <= code <= last for code in letters) / total)
+    latin = sum(code < 0x0250 for code in letters) / total
+    foreign = sum(shares[:-1])
+    shares.append(float(latin > 0.1 and foreign > 0.1))
+    return shares

@@ -1,0 +1,47 @@
+"""Decisions that Route returned, kept for a time so that Complete can take them up by their ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from muxer_grpc.domain.decision import Decision
+from muxer_grpc.domain.errors import DecisionExpired, InvalidRequest, Violation
+
+DEFAULT_SECONDS = 300.0
+MAX_DECISIONS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    decision: Decision
+    fingerprint: bytes
+
+
+class Decisions:
+    """Keeps decisions for `seconds`; in bounded memory, the oldest is forgotten first. 0 seconds keep none."""
+
+    def __init__(self, seconds: float = DEFAULT_SECONDS) -> None:
+        self._seconds = seconds
+        self._kept: dict[str, _Kept] = {}
+
+    def keep(self, decision: Decision, fingerprint: bytes) -> None:
+        """Keeps a decision about the spec of this fingerprint."""
+        if self._seconds <= 0:
+            return
+        if len(self._kept) >= MAX_DECISIONS:
+            del self._kept[next(iter(self._kept))]
+        self._kept[decision.decision_id] = _Kept(decision, fingerprint)
+
+    def take(self, decision_id: str, fingerprint: bytes, now: float) -> Decision:
+        """Gives a decision back, as often as it is asked for.
+
+        Raises DecisionExpired when it is not known or too old, InvalidRequest when it was about another spec.
+        """
+        kept = self._kept.get(decision_id)
+        if kept is None or now - kept.decision.created_at > self._seconds:
+            self._kept.pop(decision_id, None)
+            raise DecisionExpired(decision_id[:64])
+        if kept.fingerprint != fingerprint:
+            message = "the decision is about another spec; send the spec that Route was asked with"
+            raise InvalidRequest([Violation("decision_id", "contradiction", message)])
+        return kept.decision

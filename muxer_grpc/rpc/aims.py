@@ -1,0 +1,54 @@
+"""From the wire to what a ranking should reach: weights, quality target, latency ceiling."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from muxer.v1 import routing_pb2
+
+from muxer_grpc.domain.routing.policy import Weights
+from muxer_grpc.rpc.violations import Violations
+
+MAX_WEIGHT = 1e6
+
+
+def read_weights(routing: routing_pb2.RoutingPolicy, path: str, violations: Violations) -> Weights | None:
+    """Reads the weights of factors; None where there are none."""
+    if not routing.HasField("weights"):
+        return None
+    told = routing.weights
+    weights = Weights(
+        quality=read_weight(told.quality, f"{path}.weights.quality", violations),
+        cost=read_weight(told.cost, f"{path}.weights.cost", violations),
+        performance=read_weight(told.performance, f"{path}.weights.performance", violations),
+        availability=read_weight(told.availability, f"{path}.weights.availability", violations),
+    )
+    if weights.total <= 0:
+        violations.add(f"{path}.weights", "required", "give at least one weight above 0")
+        return None
+    return weights
+
+
+def read_weight(weight: float, path: str, violations: Violations) -> float:
+    """Reads one weight; 0 in place of one that breaks the rule."""
+    fits = isfinite(weight) and 0 <= weight <= MAX_WEIGHT
+    violations.check(fits, path, "range", f"give 0 to {MAX_WEIGHT:,.0f}")
+    return weight if fits else 0.0
+
+
+def read_quality_target(routing: routing_pb2.RoutingPolicy, path: str, violations: Violations) -> float | None:
+    """Reads the quality that an answer should reach; None where there is no target."""
+    if not routing.HasField("quality_target"):
+        return None
+    target = routing.quality_target
+    violations.check(0 <= target <= 1, f"{path}.quality_target", "range", "give 0 to 1")
+    return target
+
+
+def read_max_latency(routing: routing_pb2.RoutingPolicy, path: str, violations: Violations) -> float | None:
+    """Reads the ceiling on the estimated latency in seconds; None where there is none."""
+    if not routing.HasField("max_latency"):
+        return None
+    seconds = routing.max_latency.seconds + routing.max_latency.nanos / 1e9
+    violations.check(seconds > 0, f"{path}.max_latency", "range", "give more than 0 s")
+    return seconds
