@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import random
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from muxer_grpc import __version__
-from muxer_grpc.domain.catalogue import Catalogue, Model, ProviderEntry
-from muxer_grpc.domain.classification.artefact import load_learned
+from muxer_grpc.domain.catalogue import Catalogue, Model, ProviderEntry, fleet_version, version_of
 from muxer_grpc.domain.classification.classifier import Classifier
+from muxer_grpc.domain.classification.learned import Learned
 from muxer_grpc.domain.classification.thresholds import Thresholds
 from muxer_grpc.domain.errors import ProviderFailure
 from muxer_grpc.domain.figures import Figures
 from muxer_grpc.domain.ports import ProbeResult, Provider
+from muxer_grpc.domain.profiles import ProfileEditor, Profiles
 from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.pipeline.decisions import Decisions
 from muxer_grpc.pipeline.judge import Judge, JudgeRules
 from muxer_grpc.pipeline.pipeline import Pipeline, Surroundings
+from muxer_grpc.profiles_file import ProfilesFile
 from muxer_grpc.providers.model_rows import ModelRow, load_rows, to_model
 from muxer_grpc.providers.registry import Adapter, Connection, Timeouts, adapters
 from muxer_grpc.rpc.servicers.catalogue import CatalogueServicer
 from muxer_grpc.rpc.servicers.muxer import MuxerServicer, ProcessFacts
 from muxer_grpc.settings import ProviderSettings, Settings
+
+# What `python -m muxer_grpc.training.fit` writes.
+ARTEFACT = Path(__file__).parent / "domain/classification/learned.npz"
 
 # Long enough for a local server to answer, short enough not to be felt at start.
 DISCOVERY_SECONDS = 1.0
@@ -48,13 +54,15 @@ def new_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """All that the listeners serve."""
+    """All that the listeners serve; `catalogue` is the one that it starts with."""
 
     catalogue: Catalogue
     pipeline: Pipeline
     figures: Figures
     muxer: MuxerServicer
     catalogue_service: CatalogueServicer
+    profiles: ProfileEditor
+    profiles_file: ProfilesFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +81,26 @@ async def open_app(settings: Settings) -> AsyncGenerator[App, None]:
     configured = await _configure_all(settings)
     try:
         providers = {c.entry.name: c.provider for c in configured if c.provider is not None}
-        yield assemble(_catalogue_of(configured), providers, settings)
+        app = assemble(_catalogue_of(configured), providers, settings)
+        async with _in_step_with_file(app):
+            yield app
     finally:
         open_ones = [c.provider for c in configured if c.provider is not None]
         await asyncio.gather(*(provider.aclose() for provider in open_ones))
+
+
+@asynccontextmanager
+async def _in_step_with_file(app: App) -> AsyncGenerator[None, None]:
+    """Takes over what other processes change in the file of profiles, where there is one."""
+    if app.profiles_file is None:
+        yield
+        return
+    watch = asyncio.create_task(app.profiles_file.watch(app.profiles.take_over))
+    try:
+        yield
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
 
 
 async def describe(settings: Settings) -> Catalogue:
@@ -85,13 +109,18 @@ async def describe(settings: Settings) -> Catalogue:
         return app.catalogue
 
 
-def assemble(
-    catalogue: Catalogue, providers: Mapping[str, Provider], settings: Settings | None = None
-) -> App:
-    """Wires an application from its parts; tests hand in fakes. Without settings, the defaults hold."""
+def assemble(catalogue: Catalogue, providers: Mapping[str, Provider], settings: Settings | None = None) -> App:
+    """Wires an application from its parts; tests hand in fakes. Without settings, the defaults hold.
+
+    Raises ValueError when the file of profiles is broken, or the judge cannot be called.
+    """
     chosen = settings or Settings()
     figures = Figures()
-    fleet = Fleet(catalogue, chosen.routing.default_strategy)
+    path = chosen.catalogue.profiles_file
+    profiles_file = None if path is None else ProfilesFile(path, catalogue.models)
+    profiles = Profiles(catalogue, {} if profiles_file is None else profiles_file.read())
+    fleet = Fleet(profiles.catalogue, chosen.routing.default_strategy)
+    editor = ProfileEditor(profiles, fleet, profiles_file, _why_profiles_stay(chosen))
     thresholds = Thresholds(chosen.classifier.low_confidence, chosen.classifier.direct_confidence)
     surroundings = Surroundings(
         fleet=fleet,
@@ -106,12 +135,28 @@ def assemble(
     pipeline = Pipeline(surroundings)
     facts = ProcessFacts(version=__version__, instance_id=new_id(), started_at=time.time())
     return App(
-        catalogue=catalogue,
+        catalogue=profiles.catalogue,
         pipeline=pipeline,
         figures=figures,
         muxer=MuxerServicer(pipeline, fleet, figures, facts),
-        catalogue_service=CatalogueServicer(fleet),
+        catalogue_service=CatalogueServicer(fleet, editor),
+        profiles=editor,
+        profiles_file=profiles_file,
     )
+
+
+def _why_profiles_stay(settings: Settings) -> str:
+    """Says why profiles cannot be changed at run time; nothing where they can."""
+    workers = settings.server.workers
+    if workers == 1 or settings.catalogue.profiles_file is not None:
+        return ""
+    return f"one of {workers} workers alone would change: set MUXER_CATALOGUE__PROFILES_FILE to a file"
+
+
+@cache
+def load_learned() -> Learned:
+    """Reads the classifier's artefact, once per process. Raises ValueError when it is of another format."""
+    return Learned.from_bytes(ARTEFACT.read_bytes())
 
 
 def _classifier(settings: Settings, thresholds: Thresholds) -> Classifier:
@@ -142,23 +187,12 @@ def _catalogue_of(configured: Iterable[ConfiguredProvider]) -> Catalogue:
     models = sorted((model for c in configured for model in c.models), key=lambda model: model.name)
     entries = [c.entry for c in configured]
     prices = [(model.name, model.price) for model in models]
-    available = [entry.name for entry in entries if entry.configured]
     return Catalogue.of(
         models,
         entries,
-        version=_version_of("fleet", [_plain_model(model) for model in models], sorted(available)),
-        price_book_version=_version_of("prices", prices),
+        version=fleet_version(models, entries),
+        price_book_version=version_of("prices", prices),
     )
-
-
-def _plain_model(model: Model) -> tuple[object, ...]:
-    """Lists a model's facts in a fixed order; a frozenset has none."""
-    features = sorted(feature.value for feature in model.features)
-    return (model.name, model.tier.value, model.context_window, model.max_output_tokens, features, model.regions)
-
-
-def _version_of(kind: str, *facts: object) -> str:
-    return f"{kind}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"
 
 
 async def _configure_all(settings: Settings) -> list[ConfiguredProvider]:

@@ -29,10 +29,10 @@ from pydantic_settings import (
 )
 
 from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY, known_strategies
+from muxer_grpc.modes import PRESETS, Mode
 from muxer_grpc.providers.base_urls import check_key, checked_base_url
 from muxer_grpc.providers.model_rows import ModelRow
 from muxer_grpc.providers.registry import adapters
-from muxer_grpc.modes import PRESETS, Mode
 from muxer_grpc.settings_addresses import UNIX, checked_addresses, split_addresses
 
 PREFIX = "MUXER_"
@@ -225,6 +225,24 @@ class ClassifierSettings(_Area):
         return self
 
 
+class CatalogueSettings(_Area):
+    """The models that can be chosen, beyond what providers say of theirs."""
+
+    profiles_file: Path | None = Field(
+        None,
+        description="File that keeps changed model profiles, shared by all workers; unset: changes are in memory "
+        "and of one process.",
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        path = self.profiles_file
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            msg = "profiles_file must be a file, there or not yet, in a folder that is there"
+            raise ValueError(msg)
+        return self
+
+
 class TimeoutSettings(_Area):
     """How long a provider may keep silent, step by step."""
 
@@ -279,6 +297,7 @@ class Settings(BaseSettings):
     )
     routing: RoutingSettings = Field(RoutingSettings(), description="How models are chosen.")
     classifier: ClassifierSettings = Field(ClassifierSettings(), description="How prompts are classified.")
+    catalogue: CatalogueSettings = Field(CatalogueSettings(), description="The models that can be chosen.")
     providers: dict[str, ProviderSettings] = Field({}, description="Providers by name.")
     log: LogSettings = Field(LogSettings(), description="Logs.")
 

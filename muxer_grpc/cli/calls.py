@@ -250,10 +250,16 @@ def models(
                 f"{each.context_window_tokens:,}",
                 price,
                 "yes" if each.available else "no key",
-                "simulated" if each.simulated else "retired" if each.retired else "",
+                _state(each),
             ]
         )
     print_table("", ["model", "tier", ">window", ">USD per million in / out", "available", ""], rows)
+
+
+def _state(model: Any) -> str:
+    """Says what keeps a model from being chosen like any other, or sets it apart."""
+    states = {"disabled": model.disabled, "simulated": model.simulated, "retired": model.retired}
+    return ", ".join(state for state, holds in states.items() if holds)
 
 
 def providers(admin_target: AdminTarget = ADMIN, timeout: Seconds = 10.0, as_json: AsJson = False) -> None:

@@ -6,9 +6,12 @@ import json
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from muxer_grpc.domain.classification.classifier import Classifier
 
 STDIO = Path("-")
 
@@ -25,18 +28,24 @@ class BadLine(ValueError):
 def classify(
     source: Annotated[Path, typer.Option("--input", help='Lines {"id", "prompt"}; - is stdin.')] = STDIO,
     output: Annotated[Path, typer.Option("--output", help="Where the classified lines go; - is stdout.")] = STDIO,
+    model_only: Annotated[bool, typer.Option("--model-only", help="The learned part alone, without rules.")] = False,
+    rules_only: Annotated[bool, typer.Option("--rules-only", help="Rules alone, without the learned part.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stops at the first bad line.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Ends with the counts as JSON on stderr.")] = False,
 ) -> int:
     """Classifies prompts, a line at a time. Bad lines are told on stderr and passed over; then the exit code is 1."""
+    if model_only and rules_only:
+        msg = "--model-only and --rules-only exclude each other"
+        raise typer.BadParameter(msg)
     done = bad = 0
+    classifier = _classifier(model_only=model_only, rules_only=rules_only)
     with ExitStack() as stack:
         lines = sys.stdin if source == STDIO else stack.enter_context(source.open(encoding="utf-8"))
         sink = sys.stdout if output == STDIO else stack.enter_context(output.open("w", encoding="utf-8"))
         advance = stack.enter_context(_progress(source))
         for number, line in enumerate(lines, start=1):
             try:
-                result = classified(line, number)
+                result = classified(line, number, classifier)
             except BadLine as error:
                 if strict:
                     raise
@@ -52,10 +61,19 @@ def classify(
     return 1 if bad else 0
 
 
-def classified(line: str, number: int) -> str | None:
+def _classifier(*, model_only: bool, rules_only: bool) -> Classifier:
+    """Builds the classifier of a run."""
+    from muxer_grpc.bootstrap import load_learned
+    from muxer_grpc.domain.classification.classifier import Classifier, Parts
+
+    if rules_only:
+        return Classifier(None, parts=Parts.RULES_ONLY)
+    return Classifier(load_learned(), parts=Parts.MODEL_ONLY if model_only else Parts.ALL)
+
+
+def classified(line: str, number: int, classifier: Classifier) -> str | None:
     """Classifies the prompt of a line; None for an empty one. Raises BadLine."""
     from muxer_grpc.domain.chat import Conversation, Message, Role, TextPart
-    from muxer_grpc.domain.classification.classifier import classify as classify_conversation
 
     if not line.strip():
         return None
@@ -65,13 +83,14 @@ def classified(line: str, number: int) -> str | None:
         raise BadLine(number, "not JSON") from None
     if not isinstance(row, dict) or not isinstance(row.get("prompt"), str):
         raise BadLine(number, 'not an object with a "prompt"')
-    result = classify_conversation(Conversation((Message(Role.USER, (TextPart(row["prompt"]),)),)))
+    result = classifier.classify(Conversation((Message(Role.USER, (TextPart(row["prompt"]),)),)))
     told = {
         "id": row.get("id"),
         "intent": result.intent.value,
         "confidence": result.confidence,
         "capabilities": [capability.value for capability, _ in result.capabilities],
         "complexity": result.complexity,
+        "gain": result.gain,
         "signals": {signal.name: signal.value for signal in result.signals},
     }
     return json.dumps(told, ensure_ascii=False) + "\n"

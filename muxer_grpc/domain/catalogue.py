@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,14 +32,20 @@ class Tier(Named):
     PREMIUM = "premium"
 
 
+# What is taken for a model that nobody rated.
+TIER_QUALITY = {Tier.ECONOMY: 0.35, Tier.BALANCED: 0.6, Tier.PREMIUM: 0.85}
+UNRATED = -1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """An entry of the catalogue.
 
     `name` is `provider/vendor_model`. `context_window` bounds input and output together, `max_output_tokens` the
     output, both in tokens. `price` is None where no price is known; such a model is never chosen. `quality` is the
-    quality of its answers, 0 to 1, on ordinary prompts; `intent_quality` and `capability_quality` say where it is
-    better or worse, and `quality_source` where the figures come from. A disabled model is never chosen.
+    quality of its answers, 0 to 1, on ordinary prompts, that of its tier where it is not rated; `intent_quality` and
+    `capability_quality` say where it is better or worse, and `quality_source` where the figures come from. A disabled
+    model is never chosen.
     """
 
     name: str
@@ -50,13 +57,18 @@ class Model:
     features: frozenset[Feature] = frozenset()
     regions: tuple[str, ...] = ()
     price: Price | None = None
-    quality: float = 0.5
+    quality: float = UNRATED
     simulated: bool = False
     retired: bool = False
     disabled: bool = False
     intent_quality: Mapping[Intent, float] = field(default_factory=dict, hash=False)
     capability_quality: Mapping[Capability, float] = field(default_factory=dict, hash=False)
     quality_source: str = ""
+
+    def __post_init__(self) -> None:
+        """Rates an unrated model by its tier."""
+        if self.quality == UNRATED:
+            object.__setattr__(self, "quality", TIER_QUALITY[self.tier])
 
     @property
     def free(self) -> bool:
@@ -159,3 +171,36 @@ class Catalogue:
         known = {**{model.vendor_model: model.name for model in self.models.values()}, **{n: n for n in self.models}}
         close = difflib.get_close_matches(name[:100], known, n=1, cutoff=0.6)
         return known[close[0]] if close else ""
+
+
+def fleet_version(models: Iterable[Model], providers: Iterable[ProviderEntry]) -> str:
+    """Names what choices rest on, prices aside: a hash of it, so that equal contents are equal everywhere.
+
+    Where a model's ratings come from is only told, and does not count.
+    """
+    facts = sorted((_plain_model(model) for model in models), key=lambda fact: str(fact[0]))
+    return version_of("fleet", facts, sorted(entry.name for entry in providers if entry.configured))
+
+
+def version_of(kind: str, *facts: object) -> str:
+    """Names facts by a hash of how they are written; whoever gives them puts them in a fixed order."""
+    return f"{kind}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"
+
+
+def _plain_model(model: Model) -> tuple[object, ...]:
+    """Lists a model's facts in a fixed order; sets and mappings have none."""
+    return (
+        model.name,
+        model.vendor_model,
+        model.tier.value,
+        model.context_window,
+        model.max_output_tokens,
+        sorted(feature.value for feature in model.features),
+        model.regions,
+        model.simulated,
+        model.retired,
+        model.disabled,
+        float(model.quality),
+        sorted((intent.value, float(quality)) for intent, quality in model.intent_quality.items()),
+        sorted((capability.value, float(quality)) for capability, quality in model.capability_quality.items()),
+    )

@@ -43,7 +43,8 @@ class Classification(NamedTuple):
     """What kind of task a prompt is. `confidence`, `complexity`, `gain` and capability scores are 0 to 1.
 
     `gain` is the expected gain in quality of a strong model over a cheap one, as a rank among ordinary prompts.
-    `settled` tells whether the confidence is high enough to rest a choice on the intent.
+    `settled` tells whether the confidence is high enough to rest a choice on the intent. `difficulty` is how able a
+    model must be, on the scale of models' qualities, 0 to 1; it sums up complexity, gain and what rules say.
     """
 
     intent: Intent
@@ -54,6 +55,7 @@ class Classification(NamedTuple):
     classifier_version: str
     gain: float = 0.5
     settled: bool = True
+    difficulty: float = 0.5
 
 
 class Factor(NamedTuple):

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from muxer_grpc.domain.completion import Outcome, Summary
-from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.domain.enumeration import Named
 from muxer_grpc.domain.errors import FailureClass
 from muxer_grpc.domain.live import NOTHING_KNOWN, LiveFigures, LiveSnapshot
 from muxer_grpc.domain.money import NO_USAGE, Usage
+from muxer_grpc.domain.tasks import Intent
 
 WINDOW = 100
 SNAPSHOT_SECONDS = 1.0

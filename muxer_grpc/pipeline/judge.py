@@ -80,7 +80,9 @@ class Judge:
         """Tells whether a classification is worth a question; what a rule is certain of never is."""
         return classification.confidence < self._thresholds.low(classification.intent)
 
-    async def settle(self, conversation: Conversation, classification: Classification, limit: TimeLimit) -> Classification:
+    async def settle(
+        self, conversation: Conversation, classification: Classification, limit: TimeLimit
+    ) -> Classification:
         """Gives the classification as the judge sees it, or as it was when the judge is late, broke or over budget."""
         prompt = _last_user_text(conversation)
         key = hashlib.blake2b(prompt.encode(errors="surrogatepass"), digest_size=16).digest()
@@ -99,6 +101,7 @@ class Judge:
             confidence=JUDGE_CONFIDENCE,
             settled=True,
             complexity=verdict.complexity,
+            difficulty=verdict.complexity,
             signals=(Signal("judge", 1.0), *classification.signals),
             classifier_version=f"{classification.classifier_version}+{self._model.name}",
         )

@@ -69,7 +69,7 @@ class Pipeline:
         self._around = surroundings
 
     async def route(self, request: CompletionRequest, limit: TimeLimit, fingerprint: bytes) -> Decision:
-        """Decides without answering, and keeps the decision for a Complete of the same spec. Raises what plan() does."""
+        """Decides without answering, and keeps the decision for a Complete of the same spec. Raises as plan()."""
         decision = await self.plan(request, limit, dry_run=True)
         self._around.decisions.keep(decision, fingerprint)
         return decision

@@ -10,8 +10,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from muxer_grpc.domain.catalogue import Feature, Model, Tier
+from muxer_grpc.domain.catalogue import UNRATED, Feature, Model, Tier
 from muxer_grpc.domain.money import FREE, Price
+from muxer_grpc.domain.tasks import Capability, Intent
 
 _FOLDER = Path(__file__).parent
 
@@ -34,6 +35,9 @@ def _check_price(text: str) -> str:
 
 
 UsdPerMillion = Annotated[str, AfterValidator(_check_price)]
+Quality = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+UNMEASURED = "prior: tier and generation, not measured"
 
 
 class ModelRow(BaseModel):
@@ -50,7 +54,16 @@ class ModelRow(BaseModel):
         frozenset(), description="What it can do: vision, tools, json, json_schema, reasoning."
     )
     regions: tuple[str, ...] = Field((), description="Regions that it runs in.")
-    quality: float = Field(0.5, ge=0, le=1, description="Prior quality of its answers, 0 to 1.")
+    quality: float | None = Field(
+        None, ge=0, le=1, description="Quality of its answers to ordinary prompts, 0 to 1; default: that of its tier."
+    )
+    intent_quality: dict[Intent, Quality] = Field(
+        default_factory=dict, description="Quality by intent, 0 to 1, where it differs: chat_lite, code_gen and so on."
+    )
+    capability_quality: dict[Capability, Quality] = Field(
+        default_factory=dict, description="Quality by capability, 0 to 1, where it differs: logical, code and so on."
+    )
+    quality_source: str = Field(UNMEASURED, max_length=200, description="Where the qualities come from.")
     input_usd_per_million: UsdPerMillion | None = Field(None, description="Price of input.")
     output_usd_per_million: UsdPerMillion | None = Field(None, description="Price of output.")
     cached_input_usd_per_million: UsdPerMillion | None = Field(
@@ -133,7 +146,10 @@ def to_model(row: ModelRow, provider: str, *, simulated: bool = False) -> Model:
         features=row.features,
         regions=row.regions,
         price=row.price(),
-        quality=row.quality,
+        quality=UNRATED if row.quality is None else row.quality,
         simulated=simulated,
         retired=row.retired,
+        intent_quality=row.intent_quality,
+        capability_quality=row.capability_quality,
+        quality_source=row.quality_source,
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from muxer.v1 import metrics_pb2, muxer_service_pb2
 
 from muxer_grpc.domain.catalogue import Catalogue
-from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.domain.figures import Dimension, FiguresQuery, FiguresRow, Tally, percentile
 from muxer_grpc.domain.routing.ranking import known_strategies
+from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.rpc.enums import DIMENSION_OF, FAILURE_CLASSES, INTENT_OF, INTENTS
 from muxer_grpc.rpc.replies import duration_message, timestamp_message, usage_message
 from muxer_grpc.rpc.violations import Violations, quote

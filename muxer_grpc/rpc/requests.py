@@ -13,8 +13,8 @@ from muxer_grpc.domain.catalogue import Catalogue, Model
 from muxer_grpc.domain.errors import ModelNotFound
 from muxer_grpc.domain.routing.policy import AUTOMATIC, NO_RULES, CompletionRequest, RoutingPolicy
 from muxer_grpc.domain.routing.ranking import known_strategies
-from muxer_grpc.rpc.conversations import read_conversation
 from muxer_grpc.rpc.aims import read_max_latency, read_quality_target, read_weight, read_weights
+from muxer_grpc.rpc.conversations import read_conversation
 from muxer_grpc.rpc.enums import FEATURE_OF
 from muxer_grpc.rpc.violations import Violations, quote
 

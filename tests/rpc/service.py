@@ -29,6 +29,7 @@ from muxer_grpc.rpc.calls import CallLimits, Calls
 from muxer_grpc.rpc.listener import Listener, ListenerOptions
 from muxer_grpc.rpc.servicers import catalogue as catalogue_service
 from muxer_grpc.rpc.servicers import muxer as muxer_service
+from muxer_grpc.settings import Settings
 
 PLAIN: tuple[ProviderEvent, ...] = (
     ModelReported("vendor-model-1"),
@@ -135,11 +136,12 @@ async def running(
     limits: CallLimits | None = None,
     options: Mapping[str, object] | None = None,
     catalogue: Catalogue = CATALOGUE,
+    settings: Settings | None = None,
 ) -> AsyncGenerator[Service, None]:
     """Starts a service on free ports of the loopback address, and stops it."""
     acme = PlayedProvider(script)
     providers: dict[str, Provider] = {"acme": acme, "other": PlayedProvider()}
-    app = assemble(catalogue, providers)
+    app = assemble(catalogue, providers, settings)
     calls = Calls(limits or CallLimits(), new_id)
     given = {"addresses": ("127.0.0.1:0",), **(options or {})}
     data = Listener(ListenerOptions(**given), {muxer_service.SERVICE: app.muxer}, calls)  # type: ignore[arg-type]

@@ -250,5 +250,5 @@ async def test_get_metrics_counts_requests_failures_tokens_and_money_by_group() 
     assert middle.latency.samples == 1
     assert by_model.total.requests == 3
     assert [(row.intent, row.strategy, row.model) for row in by_intent.rows] == [
-        (routing_pb2.INTENT_CHAT_LITE, "heuristic", "")
+        (routing_pb2.INTENT_CHAT_LITE, "learned", "")
     ]

@@ -6,10 +6,10 @@ import pytest
 
 from muxer_grpc.domain.catalogue import Tier
 from muxer_grpc.domain.completion import Attempt, Outcome, Summary
-from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.domain.errors import FailureClass
 from muxer_grpc.domain.figures import WINDOW, Dimension, Figures, FiguresQuery, percentile
 from muxer_grpc.domain.money import Cost, Usage
+from muxer_grpc.domain.tasks import Intent
 from tests.rpc.service import model
 from tests.unit.test_routing import asked, decided
 

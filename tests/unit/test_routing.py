@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from muxer_grpc.domain.catalogue import Catalogue, Feature, ProviderEntry, Tier
 from muxer_grpc.domain.chat import Conversation, ImagePart, JsonSchemaFormat, Message, Role, TextPart, Tool
-from muxer_grpc.domain.classification.classifier import classify
 from muxer_grpc.domain.decision import Decision, ExclusionReason
-from muxer_grpc.domain.tasks import Capability, Intent
 from muxer_grpc.domain.errors import ContextTooLong, NoEligibleModel
 from muxer_grpc.domain.routing.policy import CompletionRequest, RoutingPolicy
 from muxer_grpc.domain.routing.router import MAX_CHOICES, Router
+from muxer_grpc.domain.tasks import Capability, Intent
 from tests.rpc.service import CATALOGUE, model
+from tests.unit.classifying import classify, classify_by_rules
 
 
 def asked(text: str, **changes: object) -> Conversation:
@@ -46,8 +46,10 @@ PROMPTS = {
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_a_prompt_goes_to_the_tier_that_suits_it(prompt: str) -> None:
-    decision = decided(asked(prompt))
+def test_with_rules_alone_a_prompt_goes_to_the_tier_that_suits_it(prompt: str) -> None:
+    conversation = asked(prompt)
+    request = CompletionRequest(conversation, RoutingPolicy(strategy="heuristic"))
+    decision = Router(CATALOGUE).decide(request, classify_by_rules(conversation), decision_id="d", now=1.0)
     assert decision.selected.tier is PROMPTS[prompt]
     assert decision.selected.name in decision.explanation
 

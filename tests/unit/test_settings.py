@@ -25,7 +25,7 @@ def test_nothing_need_be_set() -> None:
     assert settings.server.listen == "127.0.0.1:50051"
     assert settings.server.admin_listen == "127.0.0.1:50052"
     assert settings.server.workers == 1
-    assert settings.routing.default_strategy == "heuristic"
+    assert settings.routing.default_strategy == "learned"
     assert settings.providers == {}
 
 

@@ -1,119 +1,158 @@
-"""Classifies by rules: each names the intent, and how sure it is."""
+"""Classifies conversations: signals first, then the learned part, and rules where they are certain or alone."""
 
 from __future__ import annotations
 
-from operator import attrgetter
+from enum import Enum
 
 from muxer_grpc.domain.chat import Conversation
-from muxer_grpc.domain.classification.signals import Signals, read_signals
+from muxer_grpc.domain.classification import rules
+from muxer_grpc.domain.classification.evidence import Evidence, evidence_of
+from muxer_grpc.domain.classification.features import GROUP_NAMES, SIGNAL_NAMES
+from muxer_grpc.domain.classification.learned import INTENTS, Learned, Verdict
+from muxer_grpc.domain.classification.reading import Reading, read
+from muxer_grpc.domain.classification.signals import read_signals
+from muxer_grpc.domain.classification.thresholds import Thresholds
 from muxer_grpc.domain.decision import Classification, Signal
-from muxer_grpc.domain.tasks import Capability, Intent
+from muxer_grpc.domain.tasks import Intent
 
-CLASSIFIER_VERSION = "rules-1"
+RULES_VERSION = "rules-1"
 
-# A question of up to this many words, or any prompt of up to the second number, is simple unless a word says otherwise.
-SIMPLE_QUESTION_WORDS = 12
-SHORT_PROMPT_WORDS = 3
+# Instructions over the conversation count this much against the last turn. They are few and come again and again, so
+# what was said of them is kept.
+INSTRUCTIONS_SHARE = 0.35
+MAX_INSTRUCTIONS = 256
+# Tools make a task one of several steps, and a long conversation is seldom small talk.
+TOOLS_COMPLEXITY = 0.1
+DEEP_CONVERSATION = 6
+DEPTH_COMPLEXITY = 0.05
 
-SIMPLE = 0.15
-ORDINARY = 0.45
-CODE = 0.7
-HARD = 0.8
+
+class Parts(Enum):
+    """Names which parts of the classifier decide."""
+
+    ALL = "all"
+    MODEL_ONLY = "model_only"
+    RULES_ONLY = "rules_only"
 
 
-def classify(conversation: Conversation) -> Classification:
-    """Classifies a conversation (at least one message). Deterministic; never fails."""
-    signals = read_signals(conversation)
-    intent, confidence = _intent_of(signals)
-    return Classification(
-        intent=intent,
-        confidence=confidence,
-        capabilities=_capabilities_of(signals),
-        complexity=_complexity_of(signals),
-        signals=_shown(signals),
-        classifier_version=CLASSIFIER_VERSION,
+class Classifier:
+    """Says what kind of task a conversation is: deterministic, and never failing on any text.
+
+    Without a learned part, rules decide alone. `thresholds` says when an intent is settled.
+    """
+
+    def __init__(self, learned: Learned | None, thresholds: Thresholds | None = None, parts: Parts = Parts.ALL) -> None:
+        self._learned = None if parts is Parts.RULES_ONLY else learned
+        self._thresholds = thresholds or Thresholds()
+        self._certain = parts is not Parts.MODEL_ONLY
+        self._instructions: dict[str, Verdict] = {}
+        self.version = RULES_VERSION if self._learned is None else self._learned.version
+
+    def classify(self, conversation: Conversation) -> Classification:
+        """Classifies a conversation (at least one message)."""
+        if self._learned is None:
+            return self._by_rules(conversation)
+        evidence = evidence_of(conversation)
+        reading = read(evidence.text)
+        verdict = self._learned.judge(reading)
+        if evidence.before and verdict.confidence < self._thresholds.direct(verdict.intent):
+            verdict = self._learned.judge(read(f"{evidence.before}\n{evidence.text}"))
+        intent, confidence = verdict.intent, verdict.confidence
+        if evidence.instructions:
+            intent, confidence = self._with_instructions(verdict, evidence.instructions)
+        certain = (
+            rules.certain_of(images=evidence.images > 0, structured=evidence.structured) if self._certain else None
+        )
+        if certain is not None and intent is not Intent.SAFETY_RISK:
+            intent, confidence = certain
+        complexity = verdict.complexity
+        if evidence.tools or evidence.depth >= DEEP_CONVERSATION:
+            more = TOOLS_COMPLEXITY * (evidence.tools > 0) + DEPTH_COMPLEXITY * (evidence.depth >= DEEP_CONVERSATION)
+            complexity = min(1.0, complexity + more)
+        return Classification(
+            intent=intent,
+            confidence=confidence,
+            capabilities=verdict.capabilities,
+            complexity=complexity,
+            signals=signals_of(evidence, reading, verdict),
+            classifier_version=self.version,
+            gain=verdict.gain,
+            settled=confidence >= self._thresholds.direct(intent),
+            difficulty=_difficulty(complexity, verdict, evidence, len(reading.tokens)),
+        )
+
+    def _by_rules(self, conversation: Conversation) -> Classification:
+        signals = read_signals(conversation)
+        intent, confidence = rules.intent_of(signals)
+        complexity = rules.complexity_of(signals)
+        return Classification(
+            intent=intent,
+            confidence=confidence,
+            capabilities=rules.capabilities_of(signals),
+            complexity=complexity,
+            signals=rules.shown(signals),
+            classifier_version=self.version,
+            # Rules know no gain of their own: hard tasks are those where a strong model gains.
+            gain=complexity,
+            settled=confidence >= self._thresholds.direct(intent),
+            difficulty=complexity,
+        )
+
+    def _with_instructions(self, verdict: Verdict, instructions: str) -> tuple[Intent, float]:
+        """Mixes what the instructions say into what the turn says; a risk in the turn stands."""
+        if verdict.intent is Intent.SAFETY_RISK or self._learned is None:
+            return verdict.intent, verdict.confidence
+        over = self._instructions.get(instructions)
+        if over is None:
+            if len(self._instructions) >= MAX_INSTRUCTIONS:
+                del self._instructions[next(iter(self._instructions))]
+            over = self._instructions[instructions] = self._learned.judge(read(instructions))
+        mixed = [
+            turn * (1 - INSTRUCTIONS_SHARE) + above * INSTRUCTIONS_SHARE
+            for turn, above in zip(verdict.intents, over.intents, strict=True)
+        ]
+        best = max(range(len(mixed)), key=mixed.__getitem__)
+        if INTENTS[best] is verdict.intent:
+            return verdict.intent, verdict.confidence
+        return INTENTS[best], min(verdict.confidence, mixed[best])
+
+
+# Shares of the three views on how able a model must be, on the scale of models' qualities. Chosen so that small talk
+# and look-ups suit cheap models, explanations balanced ones, and code and analysis strong ones.
+_COMPLEXITY_SHARE, _GAIN_SHARE, _RULES_SHARE, _LEAST_DIFFICULTY = 0.44, 0.44, 0.37, 0.03
+_JUDGE, _REASON, _ASK = (GROUP_NAMES.index(name) for name in ("judge", "reason_word", "ask"))
+
+
+def _difficulty(complexity: float, verdict: Verdict, evidence: Evidence, words: int) -> float:
+    """Sums up how able a model must be."""
+    counts = verdict.groups
+    by_rules = rules.complexity(
+        hard=counts[_JUDGE] + counts[_REASON] > 0,
+        code=verdict.intent is Intent.CODE_GEN or "```" in evidence.text,
+        simple=rules.is_short(words, question=counts[_ASK] > 0),
     )
+    sum_of_views = _COMPLEXITY_SHARE * complexity + _GAIN_SHARE * verdict.gain + _RULES_SHARE * by_rules
+    return min(1.0, _LEAST_DIFFICULTY + sum_of_views)
 
 
-def is_code(signals: Signals) -> bool:
-    """Tells whether the prompt is about code: fences, inline code, or programming words."""
-    return signals.code_fence or signals.inline_code or signals.programming_words > 0
+_QUESTION_MARKS = frozenset("?？")
 
 
-def is_simple(signals: Signals) -> bool:
-    """Tells whether the prompt is a short question or a few words."""
-    return signals.words <= SHORT_PROMPT_WORDS or (signals.question and signals.words <= SIMPLE_QUESTION_WORDS)
-
-
-def _intent_of(signals: Signals) -> tuple[Intent, float]:
-    """Takes the first rule that holds; certain rules stand first."""
-    rules = (
-        (signals.images > 0, Intent.VISION, 1.0),
-        (signals.structured_output, Intent.JSON_EXTRACT, 0.95),
-        (signals.harm_phrases > 0, Intent.SAFETY_RISK, 0.6),
-        (signals.translation_words > 0, Intent.TRANSLATION, 0.8),
-        (signals.code_fence or signals.inline_code, Intent.CODE_GEN, 0.85),
-        (signals.extraction_words >= 2, Intent.JSON_EXTRACT, 0.6),
-        (signals.programming_words > 0, Intent.CODE_GEN, 0.7),
-        (signals.complexity_words > 0, Intent.DEEP_REASON, 0.65),
-        (is_simple(signals), Intent.CHAT_LITE, 0.75),
-        (signals.math_words >= 2, Intent.DEEP_REASON, 0.5),
-    )
-    for holds, intent, confidence in rules:
-        if holds:
-            return intent, confidence
-    return Intent.CHAT_LITE, 0.4
-
-
-def _complexity_of(signals: Signals) -> float:
-    """Rates how hard the task is: code and complexity words are hard, short and simple prompts are easy."""
-    if signals.complexity_words:
-        return HARD
-    if is_code(signals):
-        return CODE
-    if is_simple(signals):
-        return SIMPLE
-    return ORDINARY
-
-
-def _capabilities_of(signals: Signals) -> tuple[tuple[Capability, float], ...]:
-    """Lists what an answer calls for, strongest first; a question about nothing special calls for facts."""
-    found = [
-        (Capability.CODE, 0.9 if is_code(signals) else 0.0),
-        (Capability.LOGICAL, min(1.0, 0.6 + 0.1 * signals.complexity_words) if signals.complexity_words else 0.0),
-        (Capability.MATHEMATICAL, 0.8 if signals.arithmetic or signals.math_words else 0.0),
-        (Capability.CREATIVE, 0.8 if signals.creative_words else 0.0),
-        (
-            Capability.CONVERSATIONAL,
-            0.5 if signals.conversation_words and signals.words <= SIMPLE_QUESTION_WORDS else 0.0,
-        ),
-    ]
-    kept = [(capability, score) for capability, score in found if score > 0]
-    if not kept or signals.question:
-        kept.append((Capability.FACTUAL, 0.55))
-    return tuple(sorted(kept, key=lambda pair: -pair[1]))
-
-
-_SHOWN = (
-    "images",
-    "structured_output",
-    "code_fence",
-    "inline_code",
-    "programming_words",
-    "complexity_words",
-    "math_words",
-    "arithmetic",
-    "creative_words",
-    "translation_words",
-    "extraction_words",
-    "harm_phrases",
-    "question",
-    "words",
-)
-_shown_values = attrgetter(*_SHOWN)
-
-
-def _shown(signals: Signals) -> tuple[Signal, ...]:
-    """Lists the signals that speak, for the caller."""
-    values = zip(_SHOWN, _shown_values(signals), strict=True)
-    return tuple([Signal(name, float(value)) for name, value in values if value])
+def signals_of(evidence: Evidence, reading: Reading, verdict: Verdict) -> tuple[Signal, ...]:
+    """Lists what the classification rests on, for the caller."""
+    found = [Signal(name, value) for name, value in zip(SIGNAL_NAMES, verdict.signals, strict=True) if value]
+    if evidence.images:
+        found.append(Signal("images", float(evidence.images)))
+    if evidence.structured:
+        found.append(Signal("structured_output", 1.0))
+    if evidence.tools:
+        found.append(Signal("tools", float(evidence.tools)))
+    if evidence.depth > 1:
+        found.append(Signal("turns", float(evidence.depth)))
+    if "```" in evidence.text:
+        found.append(Signal("code_fence", 1.0))
+    if not _QUESTION_MARKS.isdisjoint(reading.tokens[-2:]):
+        found.append(Signal("question", 1.0))
+    found.append(Signal("safety_risk", round(verdict.safety_risk, 4)))
+    found.append(Signal("words", float(len(reading.tokens))))
+    return tuple(found)

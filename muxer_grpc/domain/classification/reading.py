@@ -11,7 +11,14 @@ HEAD_CHARACTERS = 800
 TAIL_CHARACTERS = 200
 
 # Scripts without spaces between words are read by character: pairs of tokens then carry the words.
-_BY_CHARACTER = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\u0e00-\u0e7f"
+BY_CHARACTER = (
+    ("\u3040", "\u30ff"),
+    ("\u3400", "\u4dbf"),
+    ("\u4e00", "\u9fff"),
+    ("\uac00", "\ud7a3"),
+    ("\u0e00", "\u0e7f"),
+)
+_BY_CHARACTER = "".join(f"{first}-{last}" for first, last in BY_CHARACTER)
 # A hyphen between letters joins two words that are looked up as a pair; digits have been made zeros before.
 _ASCII_TOKEN = re.compile(r"[a-z]+(?:'[a-z]+)?[+#]*|0+|[^\sa-z0_-]|-(?![a-z])")
 _TOKEN = re.compile(
@@ -20,8 +27,14 @@ _TOKEN = re.compile(
 _DIGITS = str.maketrans("123456789", "000000000")
 MAX_DIGITS = 4
 
+# Capitals are counted within this many characters, digits that became zeros with them.
+CAPITALS_WITHIN = 120
+_CAPITAL = re.compile("[A-ZÀ-ÖØ-ÞА-Я]")
+# More signs of one kind say no more.
+MOST_COUNTED = 8
+
 # Characters whose number says something about the kind of text.
-COUNTED = "?!.,:;`{}[]()=<>/\\\"'$%#*|^&@-\n"
+COUNTED = '?!.,:;`{[(=</\\"$%#*^\n'
 _SCRIPTS = (
     ("cyrillic", 0x0400, 0x052F),
     ("arabic", 0x0600, 0x06FF),
@@ -54,10 +67,13 @@ SHAPE_NAMES = (
 
 
 class Reading(NamedTuple):
-    """What was read of one text: its tokens, lower case and with digits as zeros, and its shape as SHAPE_NAMES lists."""
+    """What was read of a text: its tokens, lower case and with digits as zeros, and its shape as SHAPE_NAMES lists."""
 
     tokens: list[str]
     shape: list[float]
+
+
+NOTHING = Reading([], [])
 
 
 def cut(text: str) -> str:
@@ -74,19 +90,24 @@ def read(text: str) -> Reading:
     lowered = text.lower().translate(_DIGITS)
     ascii_only = lowered.isascii()
     tokens = (_ASCII_TOKEN if ascii_only else _TOKEN).findall(lowered)
-    return Reading(tokens, _shape(text, lowered, tokens, length, ascii_only=ascii_only))
+    return Reading(tokens, _shape(text, lowered, length, ascii_only=ascii_only))
 
 
-def _shape(text: str, lowered: str, tokens: list[str], length: int, *, ascii_only: bool) -> list[float]:
+def tokens_of(text: str) -> list[str]:
+    """Lists the tokens of a short text."""
+    return _TOKEN.findall(text.lower().translate(_DIGITS))
+
+
+def _shape(text: str, lowered: str, length: int, *, ascii_only: bool) -> list[float]:
     count = text.count
     counts = [count(character) for character in COUNTED]
     shown = len(text) + 1
-    words = len(lowered.split())
-    stripped = text.rstrip()
-    end = stripped[-1:]
+    words = lowered.count(" ") + counts[-1] + 1
+    end = text.rstrip()[-1:]
     zeros = lowered.count("0")
-    upper = sum(map(str.isupper, text[:200])) / (min(len(text), 200) + 1)
-    shape = [min(n, 8) / 8 for n in counts]
+    opening = text[:CAPITALS_WITHIN]
+    upper = len(_CAPITAL.findall(opening)) / (len(opening) + 1)
+    shape = [n / MOST_COUNTED if n < MOST_COUNTED else 1.0 for n in counts]
     shape += (
         log(length + 1) / 8,
         log(words + 1) / 5,

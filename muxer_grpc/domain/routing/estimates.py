@@ -31,10 +31,11 @@ PRIOR_SECONDS = {Tier.ECONOMY: (0.4, 0.006), Tier.BALANCED: (0.7, 0.012), Tier.P
 SAMPLES_TO_TRUST = 5
 
 # How steeply the chance of a good answer falls when a task's difficulty passes a model's ability.
-STEEPNESS = 6.0
+STEEPNESS = 10.0
 NEED_STEPS = 50
-# A task's difficulty: what a strong model is expected to gain, and how complex the task is.
-GAIN_SHARE = 0.5
+# Harder than this no task is taken to be: strong models answer most of the hardest prompts well, and a choice that
+# expects everyone to fail would always take the cheapest.
+MOST_DIFFICULTY = 0.72
 # A prompt's main capability moves a model's ability this far from its quality in the intent.
 CAPABILITY_SHARE = 0.3
 
@@ -66,7 +67,7 @@ class Contender(NamedTuple):
 
 def task_of(classification: Classification) -> Task:
     """Reads the task from a classification."""
-    difficulty = GAIN_SHARE * classification.gain + (1 - GAIN_SHARE) * classification.complexity
+    difficulty = min(classification.difficulty, MOST_DIFFICULTY)
     capabilities = classification.capabilities
     main = capabilities[0][0] if capabilities else None
     return Task(classification.intent, main, round(difficulty * NEED_STEPS) / NEED_STEPS, classification.settled)

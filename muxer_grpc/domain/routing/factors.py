@@ -72,5 +72,7 @@ def weighted_ranking(contenders: Sequence[Contender], weights: Weights) -> tuple
 
 def strongest_factor(best: Candidate, runner_up: Candidate) -> str:
     """Names the factor by which the best is furthest ahead of the next, weighed."""
-    ahead = {f.name: (f.value - other.value) * f.weight for f, other in zip(best.factors, runner_up.factors, strict=True)}
+    ahead = {
+        f.name: (f.value - other.value) * f.weight for f, other in zip(best.factors, runner_up.factors, strict=True)
+    }
     return max(ahead, key=lambda name: ahead[name])

@@ -126,7 +126,7 @@ class Router:
         contenders, exclusions = _contend(needs, task_of(classification), self.catalogue, live)
         among = (strategy.name, *(contender.model.name for contender in contenders))
         turn = self._turns.next(among) if dry_run else self._turns.take(among)
-        return _rank(needs, classification, strategy, contenders, exclusions, turn)
+        return _rank(needs, classification, strategy, contenders=contenders, exclusions=exclusions, turn=turn)
 
 
 def _choose(
@@ -134,7 +134,7 @@ def _choose(
 ) -> _Choice:
     """Filters and ranks. Raises NoEligibleModel when nothing is left."""
     contenders, exclusions = _contend(needs, task_of(classification), catalogue, live)
-    return _rank(needs, classification, strategy, contenders, exclusions, 0)
+    return _rank(needs, classification, strategy, contenders=contenders, exclusions=exclusions, turn=0)
 
 
 def _contend(
@@ -165,6 +165,7 @@ def _rank(
     needs: Needs,
     classification: Classification,
     strategy: Strategy,
+    *,
     contenders: list[Contender],
     exclusions: list[Exclusion],
     turn: int,

@@ -51,9 +51,7 @@ class MuxerServicer:
             "GetMetrics": calls.unary(muxer_service_pb2.GetMetricsRequest, self.get_metrics),
         }
 
-    async def route(
-        self, request: muxer_service_pb2.RouteRequest, limit: TimeLimit
-    ) -> muxer_service_pb2.RouteResponse:
+    async def route(self, request: muxer_service_pb2.RouteRequest, limit: TimeLimit) -> muxer_service_pb2.RouteResponse:
         """Decides."""
         spec = request.spec
         asked = read_request(spec, self._fleet.catalogue)

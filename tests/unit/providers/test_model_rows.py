@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from muxer_grpc.domain.catalogue import Feature, Tier
 from muxer_grpc.domain.money import FREE
+from muxer_grpc.domain.tasks import Capability, Intent
 from muxer_grpc.providers import model_rows
 from muxer_grpc.providers.model_rows import ModelRow, load_rows, to_model
 from muxer_grpc.providers.registry import adapters
@@ -38,6 +39,20 @@ def test_a_row_becomes_a_model_named_after_its_provider() -> None:
     assert (model.tier, model.context_window, model.max_output_tokens) == (Tier.PREMIUM, 100, 10)
     assert model.features == {Feature.VISION, Feature.TOOLS}
     assert (model.regions, model.quality, model.simulated) == (("eu",), 0.9, False)
+
+
+def test_a_row_says_where_its_model_is_better_or_worse_and_how_that_is_known() -> None:
+    model = to_model(
+        row(intent_quality={"code_gen": 0.9}, capability_quality={"logical": 0}, quality_source="our own bench"), "acme"
+    )
+    assert (model.intent_quality, model.capability_quality) == ({Intent.CODE_GEN: 0.9}, {Capability.LOGICAL: 0.0})
+    assert model.quality_source == "our own bench"
+
+
+def test_qualities_that_nobody_measured_say_so() -> None:
+    model = to_model(row(), "acme")
+    assert model.quality_source == "prior: tier and generation, not measured"
+    assert (model.intent_quality, model.capability_quality) == ({}, {})
 
 
 def test_the_vendors_name_may_differ_from_the_callers() -> None:
@@ -83,6 +98,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown tier": ({"tier": "royal"}, "premium"),
     "no name": ({"name": ""}, "at least 1 character"),
     "a quality over one": ({"quality": 1.1}, "less than or equal to 1"),
+    "a quality by intent over one": ({"intent_quality": {"code_gen": 1.1}}, "less than or equal to 1"),
+    "a quality by an unknown intent": ({"intent_quality": {"gossip": 0.5}}, "chat_lite"),
+    "a quality by capability below zero": ({"capability_quality": {"code": -0.1}}, "greater than or equal to 0"),
+    "a quality by capability that is no number": ({"capability_quality": {"code": float("nan")}}, "finite|equal"),
     "no window": ({"context_window": 0}, "greater than 0"),
 }
 

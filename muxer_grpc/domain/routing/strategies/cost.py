@@ -18,7 +18,8 @@ def rank(contenders: Sequence[Contender], aim: Aim) -> Ranking:
     candidates = weighted_ranking(contenders, WEIGHTS)
     best = candidates[0]
     return Ranking(
-        candidates, f"{best.model.name}: at about {best.estimated_cost_nano_usd} nano-USD, none that can answer is cheaper"
+        candidates,
+        f"{best.model.name}: at about {best.estimated_cost_nano_usd} nano-USD, none is cheaper",
     )
 
 

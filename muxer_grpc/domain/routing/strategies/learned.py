@@ -20,7 +20,7 @@ DEFAULT_WEIGHTS = Weights(quality=0.625, cost=0.375)
 
 
 def rank(contenders: Sequence[Contender], aim: Aim) -> Ranking:
-    """Ranks contenders by weighed quality and cost; with a target, those that reach it first, the cheapest of them first."""
+    """Ranks contenders by weighed quality and cost; with a target, those that reach it come first, by cost."""
     candidates = weighted_ranking(contenders, aim.weights or DEFAULT_WEIGHTS)
     target = aim.quality_target
     if target is not None:

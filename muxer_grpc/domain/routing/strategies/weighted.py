@@ -9,8 +9,8 @@ from muxer_grpc.domain.routing.estimates import Contender
 from muxer_grpc.domain.routing.ranking import Aim, Ranking, Strategy, candidate_of
 
 DEFAULT_WEIGHT = 1.0
-# The multiples of the golden ratio's fraction spread over 0..1 more evenly than any other number's (D. Knuth, The Art of
-# Computer Programming, vol. 3, section 6.4, theorem S): shares come out right after few choices, without chance.
+# The multiples of the golden ratio's fraction spread over 0..1 more evenly than any other number's (D. Knuth, The Art
+# of Computer Programming, vol. 3, section 6.4, theorem S): shares come out right after few choices, without chance.
 GOLDEN = 0.6180339887498949
 
 
