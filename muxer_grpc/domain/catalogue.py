@@ -12,6 +12,7 @@ from types import MappingProxyType
 from muxer_grpc.domain.enumeration import Named
 from muxer_grpc.domain.money import FREE, Price
 from muxer_grpc.domain.tasks import Capability, Intent
+from muxer_grpc.domain.tokens import Tokenizer, tokenizer_of
 
 
 class Feature(Named):
@@ -134,6 +135,17 @@ class Catalogue:
     def has_retired_models(self) -> bool:
         """Tells whether any available model is retired."""
         return any(model.retired for model in self.available)
+
+    @cached_property
+    def tokenizers(self) -> Mapping[str, Tokenizer]:
+        """Maps the models' names to the tokenizers by which their vendors count."""
+        return {model.name: tokenizer_of(model.provider, model.vendor_model) for model in self.models.values()}
+
+    @cached_property
+    def distinct_tokenizers(self) -> tuple[Tokenizer, ...]:
+        """Lists the tokenizers of all models once each, by name."""
+        by_name = {tokenizer.name: tokenizer for tokenizer in self.tokenizers.values()}
+        return tuple(by_name[name] for name in sorted(by_name))
 
     @cached_property
     def has_disabled_models(self) -> bool:

@@ -22,8 +22,10 @@ from muxer_grpc.domain.completion import (
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
 from muxer_grpc.domain.money import FREE, NO_USAGE, Usage, UsageSource, cost_of
 from muxer_grpc.domain.ports import Provider
-from muxer_grpc.domain.routing.needs import CHARACTERS_PER_TOKEN
 from muxer_grpc.pipeline.time_limit import TimeLimit
+
+# Of the pieces of an answer only the length is kept: about four characters make a token of English text.
+CHARACTERS_PER_TOKEN = 4
 
 
 class AttemptRun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from muxer_grpc.domain.chat import Conversation, ImagePart, Message, Role
+from muxer_grpc.domain.chat import Conversation, ImagePart, Message, Role, TextPart
 
 # A turn of fewer words may rest on what was asked before: "and in French?", "go on".
 SHORT_TURN_WORDS = 6
@@ -33,8 +33,10 @@ def evidence_of(conversation: Conversation) -> Evidence:
     if len(messages) == 1 and messages[0].role is Role.USER:
         # By far the most requests: one message of one text.
         message = messages[0]
-        images = _images(message)
-        return Evidence(message.text, "", "", images, structured, tools, 1)
+        parts = message.parts
+        if len(parts) == 1 and type(parts[0]) is TextPart:
+            return Evidence(parts[0].text, "", "", 0, structured, tools, 1)
+        return Evidence(message.text, "", "", _images(message), structured, tools, 1)
     turns = [message for message in messages if message.role is Role.USER] or [messages[-1]]
     text = turns[-1].text
     short = len(turns) > 1 and len(text[:200].split()) < SHORT_TURN_WORDS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
+from collections.abc import Sequence
 from io import BytesIO
-from itertools import pairwise
 from math import exp, log, sqrt
 from typing import Any, NamedTuple
 
@@ -92,10 +92,13 @@ class Learned:
         self._vector = slice(len(GROUP_NAMES), len(GROUP_NAMES) + vectors.shape[1])
         self._weights: Floats = np.vstack([arrays["dense"], arrays["direction"]], dtype=np.float32)
         self._safety_threshold = float(facts["safety_threshold"])
-        self._confidence = [tuple(pair) for pair in facts["confidence"]]
-        self._safety_confidence = [tuple(pair) for pair in facts["safety_confidence"]]
+        self._confidence = Curve(facts["confidence"])
+        self._safety_confidence = Curve(facts["safety_confidence"])
         self._complexity = tuple(facts["complexity"])
         self._gain = GainScale(*(tuple(part) for part in facts["gain"]))
+        # The rank of a gain among those of ordinary prompts.
+        last = len(self._gain.quantiles) - 1
+        self._gain_rank = Curve([(quantile, place / last) for place, quantile in enumerate(self._gain.quantiles)])
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Learned:
@@ -129,9 +132,9 @@ class Learned:
         risk = _sigmoid(raw[SAFETY])
         best = intents.index(max(intents))
         if risk > self._safety_threshold:
-            intent, confidence = Intent.SAFETY_RISK, interpolate(self._safety_confidence, risk)
+            intent, confidence = Intent.SAFETY_RISK, self._safety_confidence.at(risk)
         else:
-            intent, confidence = INTENTS[best], interpolate(self._confidence, intents[best] * (1 - risk))
+            intent, confidence = INTENTS[best], self._confidence.at(intents[best] * (1 - risk))
         reasoned = intents[1] + intents[2]
         return Verdict(
             intent,
@@ -140,22 +143,10 @@ class Learned:
             risk,
             _capabilities(raw[FIRST_CAPABILITY:COMPLEXITY]),
             min(1.0, max(0.0, (raw[COMPLEXITY] - self._complexity[0]) / self._complexity[1])),
-            self._rank(gain_of(reading.shape, groups, reasoned, self._gain)),
+            self._gain_rank.at(gain_of(reading.shape, groups, reasoned, self._gain)),
             groups,
             (counts @ SIGNAL_SUMS).tolist(),
         )
-
-    def _rank(self, gain: float) -> float:
-        """Places a gain among those of ordinary prompts, 0 to 1."""
-        quantiles = self._gain.quantiles
-        at = bisect_left(quantiles, gain)
-        if at == 0:
-            return 0.0
-        if at == len(quantiles):
-            return 1.0
-        low, high = quantiles[at - 1], quantiles[at]
-        within = (gain - low) / (high - low) if high > low else 0.0
-        return (at - 1 + within) / (len(quantiles) - 1)
 
 
 def gain_of(shape: list[float], groups: list[float], reasoned: float, scale: GainScale) -> float:
@@ -172,14 +163,22 @@ def gain_of(shape: list[float], groups: list[float], reasoned: float, scale: Gai
     return length + 0.35 * words * (1 - reasoned) + reasoned * (2.5 + 0.35 * steps + 0.4 * proportion)
 
 
-def interpolate(points: list[tuple[float, ...]], value: float) -> float:
-    """Reads a rising line through points (from, to); level before the first and behind the last."""
-    if value <= points[0][0]:
-        return points[0][1]
-    for (left, low), (right, high) in pairwise(points):
-        if value <= right:
-            return low + (high - low) * (value - left) / (right - left)
-    return points[-1][1]
+class Curve:
+    """A rising line through points (from, to); level before the first and behind the last."""
+
+    def __init__(self, points: Sequence[Sequence[float]]) -> None:
+        self._from = [float(point[0]) for point in points]
+        self._to = [float(point[1]) for point in points]
+
+    def at(self, value: float) -> float:
+        """Reads the line."""
+        right = bisect_left(self._from, value)
+        if right == 0:
+            return self._to[0]
+        if right == len(self._from):
+            return self._to[-1]
+        left, low = self._from[right - 1], self._to[right - 1]
+        return low + (self._to[right] - low) * (value - left) / (self._from[right] - left)
 
 
 def _capabilities(raw: list[float]) -> tuple[tuple[Capability, float], ...]:

@@ -107,12 +107,8 @@ def _output_limit(model: Model, needs: Needs) -> Exclusion | None:
     return None
 
 
-def _tokens_needed(needs: Needs) -> int:
-    return needs.input_tokens + max(needs.output_tokens, 1)
-
-
 def _context_window(model: Model, needs: Needs) -> Exclusion | None:
-    needed = _tokens_needed(needs)
+    needed = needs.window_tokens(model)
     if needed > model.context_window:
         detail = f"about {needed} tokens needed, {model.context_window} at most"
         return Exclusion(model, ExclusionReason.CONTEXT_WINDOW, detail)
@@ -138,6 +134,6 @@ _RULES: tuple[tuple[Callable[[Needs, Catalogue], object], Rule], ...] = (
     (lambda _, catalogue: catalogue.has_retired_models, _retired),
     (lambda needs, _: needs.features, _feature_missing),
     (lambda needs, _: needs.output_tokens, _output_limit),
-    (lambda needs, catalogue: _tokens_needed(needs) > catalogue.smallest_window, _context_window),
+    (lambda needs, catalogue: needs.most_window_tokens > catalogue.smallest_window, _context_window),
     (lambda _, catalogue: not catalogue.all_priced, _no_price),
 )

@@ -75,8 +75,8 @@ def task_of(classification: Classification) -> Task:
 
 def contender_of(model: Model, needs: Needs, task: Task, live: LiveFigures | None) -> Contender:
     """Estimates a model's answer to a request."""
-    input_tokens = needs.input_tokens
-    output_tokens = expected_output_tokens(needs, task.intent)
+    input_tokens = needs.input_tokens(model)
+    output_tokens = expected_output_tokens(input_tokens, needs.output_tokens, task.intent)
     return Contender(
         model,
         cost_nano_usd(model, input_tokens, output_tokens),
@@ -89,10 +89,10 @@ def contender_of(model: Model, needs: Needs, task: Task, live: LiveFigures | Non
     )
 
 
-def expected_output_tokens(needs: Needs, intent: Intent) -> int:
-    """Expects an answer's length in tokens, at most what the request allows."""
-    usual = OUTPUT_TOKENS[intent] or min(max(needs.input_tokens, LEAST_OUTPUT_TOKENS), MOST_TRANSLATED_TOKENS)
-    return min(needs.output_tokens, usual) if needs.output_tokens else usual
+def expected_output_tokens(input_tokens: int, bound: int, intent: Intent) -> int:
+    """Expects an answer's length in tokens, at most the bound that the request sets (0: none)."""
+    usual = OUTPUT_TOKENS[intent] or min(max(input_tokens, LEAST_OUTPUT_TOKENS), MOST_TRANSLATED_TOKENS)
+    return min(bound, usual) if bound else usual
 
 
 def cost_nano_usd(model: Model, input_tokens: int, output_tokens: int) -> int:

@@ -75,7 +75,7 @@ class Router:
                 None if policy is NO_RULES else policy,
                 request.requested_model,
                 needs.features,
-                needs.input_tokens,
+                *needs.counts.values(),
                 needs.output_tokens,
                 task,
                 live.version,
@@ -98,7 +98,7 @@ class Router:
             policy_version=POLICY_VERSION,
             price_book_version=catalogue.price_book_version,
             fleet_version=f"{catalogue.version}.{live.version}" if live.version else catalogue.version,
-            estimated_input_tokens=needs.input_tokens,
+            estimated_input_tokens=choice.candidates[0].estimated_input_tokens,
         )
 
     def allows(self, model: Model, request: CompletionRequest) -> Exclusion | None:
@@ -203,10 +203,10 @@ def _refusal(
             (e.model for e in telling if e.reason is ExclusionReason.CONTEXT_WINDOW), key=lambda m: m.context_window
         )
         return ContextTooLong(
-            f"about {needs.input_tokens} input tokens do not fit; the largest model that may answer, {largest.name}, "
-            f"takes {largest.context_window} with its output",
+            f"about {needs.input_tokens(largest)} input tokens do not fit; the largest model that may answer, "
+            f"{largest.name}, takes {largest.context_window} with its output",
             exclusions,
-            {"model": largest.name, "input_tokens": str(needs.input_tokens)},
+            {"model": largest.name, "input_tokens": str(needs.input_tokens(largest))},
         )
     if not exclusions:
         return NoEligibleModel("no model is configured: set a provider's key, or ask for a sandbox model", exclusions)
