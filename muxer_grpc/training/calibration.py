@@ -16,7 +16,7 @@ Matrix = NDArray[np.float64]
 
 # Half of the false alarms that are wanted at most on harmless prompts that only look dangerous: unseen sources are
 # harder.
-FALSE_ALARMS_ON_LOOKALIKES = 0.13
+FALSE_ALARMS_ON_LOOKALIKES = 0.12
 LOOKALIKE_SOURCES = frozenset({"oktest"})
 
 POINTS = 13

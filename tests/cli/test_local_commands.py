@@ -102,7 +102,21 @@ def test_classify_reads_and_writes_files(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in output.read_text().splitlines()]
     assert [row["id"] for row in rows] == [1, "zwei", 3]
     assert [row["intent"] for row in rows] == ["chat_lite", "translation", "code_gen"]
-    assert set(rows[0]) == {"id", "intent", "confidence", "capabilities", "complexity", "signals"}
+    assert set(rows[0]) == {"id", "intent", "confidence", "capabilities", "complexity", "gain", "signals"}
+
+
+@pytest.mark.parametrize(("option", "version"), [("--model-only", "learned"), ("--rules-only", "rules")])
+def test_classify_takes_the_learned_part_or_the_rules_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, option: str, version: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(written([{"id": 1, "prompt": "Write a sonnet about rivers"}])))
+    assert run(["classify", option]) == 0
+    signals = json.loads(capsys.readouterr().out)["signals"]
+    assert ("safety_risk" in signals) == (version == "learned")
+
+
+def test_classify_refuses_both_parts_alone() -> None:
+    assert run(["classify", "--model-only", "--rules-only"]) == 2
 
 
 def test_classify_reads_stdin_and_writes_stdout(

@@ -49,7 +49,7 @@ async def test_a_session_at_the_command_line(tmp_path: Path) -> None:
 
         code, out, _ = await typed(service, "route", "Analyze the time complexity of merge sort")
         assert (code, out.splitlines()[0]) == (0, "sandbox/sandbox-premium")
-        assert "deep_reason" in out
+        assert "quality" in out
 
         for command in ("route", "metrics", "models", "providers"):
             arguments = [command, "--json", *(["x"] if command == "route" else [])]

@@ -38,9 +38,13 @@ async def test_route_explains_all_candidates_and_exclusions() -> None:
     assert {c.model for c in decision.candidates} == {"acme/small", "acme/middle", "acme/large", "other/tiny"}
     assert [c.score for c in decision.candidates] == sorted((c.score for c in decision.candidates), reverse=True)
     assert decision.classification.intent == routing_pb2.INTENT_CHAT_LITE
-    assert (decision.policy_version, decision.price_book_version) == ("default-1", "prices-test")
+    assert (decision.policy_version, decision.price_book_version) == ("default-2", "prices-test")
     assert decision.fleet_version == "fleet-test"
-    assert "short or simple" in decision.explanation
+    assert "is the best balance" in decision.explanation
+    best = decision.candidates[0]
+    assert 0 < best.expected_quality <= 1
+    assert best.estimated_latency.ToTimedelta().total_seconds() > 0
+    assert (best.estimated_input_tokens, best.estimated_output_tokens) == (decision.estimated_input_tokens, 160)
 
 
 async def test_route_calls_no_provider() -> None:
@@ -76,7 +80,8 @@ async def test_unary_and_stream_give_the_same_answer_usage_cost_and_decision() -
     decision, summary = events[0].decision, events[-1].summary
     assert text == "".join(part.text for part in whole.message.parts)
     assert (summary.usage, summary.cost) == (whole.summary.usage, whole.summary.cost)
-    for varying in ("decision_id", "create_time"):
+    # The first completion is a live figure of the second.
+    for varying in ("decision_id", "create_time", "fleet_version"):
         decision.ClearField(varying)  # type: ignore[arg-type]
         whole.decision.ClearField(varying)  # type: ignore[arg-type]
     assert decision == whole.decision

@@ -153,6 +153,8 @@ def signals_of(evidence: Evidence, reading: Reading, verdict: Verdict) -> tuple[
         found.append(Signal("code_fence", 1.0))
     if not _QUESTION_MARKS.isdisjoint(reading.tokens[-2:]):
         found.append(Signal("question", 1.0))
-    found.append(Signal("safety_risk", round(verdict.safety_risk, 4)))
-    found.append(Signal("words", float(len(reading.tokens))))
+    if reading.tokens:
+        found.append(Signal("words", float(len(reading.tokens))))
+    # Never quite nothing.
+    found.append(Signal("safety_risk", max(0.0001, round(verdict.safety_risk, 4))))
     return tuple(found)
