@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PYTHON ?= python3
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test check stubs contract-check contract-release bench format lock settings-doc clean
+.PHONY: help run test check eval train stubs contract-check contract-release bench format lock settings-doc clean
 
 help: ## Shows this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ contract-release: $(VENV)/.dev ## Takes the present contract as the released one
 stubs: $(VENV)/.dev ## Generates the stubs in clients/stubs from protos
 	@PYTHON=$(PY) .make/stubs
 
+eval: $(VENV)/.eval ## Scores the classifier on the regression set and, with EVAL_DATA=folder, on development data
+	$(PY) -m muxer_grpc.training.evaluate $(if $(EVAL_DATA),--data $(EVAL_DATA))
+
+train: $(VENV)/.train ## Trains the classifier that ships from TRAIN_DATA=folder
+	$(PY) -m muxer_grpc.training.fit --data $(TRAIN_DATA)
+
 bench: $(VENV)/.dev ## Measures the hot paths against bare ceilings in the same run
 	$(PY) -m tests.bench $(ARGS)
 
@@ -54,6 +60,12 @@ lock: $(VENV)/.dev ## Resolves all dependencies anew into .lock
 
 $(VENV)/.run: pyproject.toml .lock/run.txt .make/setup clients/stubs/pyproject.toml clients/python/pyproject.toml
 	@PYTHON=$(PYTHON) .make/setup run
+
+$(VENV)/.eval: $(VENV)/.dev .lock/eval.txt
+	@PYTHON=$(PYTHON) .make/setup eval
+
+$(VENV)/.train: $(VENV)/.dev .lock/train.txt
+	@PYTHON=$(PYTHON) .make/setup train
 
 $(VENV)/.dev: pyproject.toml .lock/dev.txt .make/setup clients/stubs/pyproject.toml clients/python/pyproject.toml
 	@PYTHON=$(PYTHON) .make/setup dev

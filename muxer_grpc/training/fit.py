@@ -21,8 +21,9 @@ from muxer_grpc.domain.classification.features import BEGIN, END, GROUP_NAMES, R
 from muxer_grpc.domain.classification.learned import COMPLEXITY, GainScale, Learned, gain_of
 from muxer_grpc.domain.classification.reading import SHAPE_NAMES, read
 from muxer_grpc.training.calibration import calibrate, chances
+from muxer_grpc.training.families import held_out_heads
 from muxer_grpc.training.heads import Design, fit_heads, raw_heads
-from muxer_grpc.training.rows import WRITTEN_FAMILY, Row, development_rows, written_rows
+from muxer_grpc.training.rows import Row, development_rows, written_rows
 from muxer_grpc.training.vectors import ENCODER, WordVectors, distil, encoder_words
 
 ARTEFACT = Path(__file__).parents[1] / "domain/classification/learned.npz"
@@ -64,22 +65,6 @@ def vectors_of(vocabulary: Rows, shares: NDArray[np.float64], cache: Path | None
     scale = np.zeros(vocabulary.count, np.float32)
     rows[spoken], scale[spoken] = distilled.rows, distilled.scale
     return WordVectors(rows, scale)
-
-
-def held_out_heads(design: Design, vocabulary_size: int) -> NDArray[np.float64]:
-    """Gives each prompt's heads as a classifier sees them that was trained without the prompt's family."""
-    rows = design.rows
-    heads = np.zeros((len(rows), COMPLEXITY + 1))
-    trained = np.array([i for i, row in enumerate(rows) if row.may_train])
-    outside = np.array([i for i, row in enumerate(rows) if not row.may_train], np.int64)
-    if len(outside):
-        heads[outside] = raw_heads(design, outside, fit_heads(design, trained, vocabulary_size))
-    for family in sorted({rows[i].family for i in trained} - {WRITTEN_FAMILY}):
-        left_out = np.array([i for i in trained if rows[i].family == family])
-        others = np.array([i for i in trained if rows[i].family != family])
-        heads[left_out] = raw_heads(design, left_out, fit_heads(design, others, vocabulary_size))
-        print(f"left out {family}: {len(left_out)} prompts", flush=True)
-    return heads
 
 
 def gain_scale(design: Design, at: NDArray[np.int64], heads: NDArray[np.float64]) -> GainScale:
