@@ -22,7 +22,7 @@ from muxer.v1 import chat_pb2, muxer_service_pb2, muxer_service_pb2_grpc
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import load
+from tests.bench import decisions, load
 from tests.bench.load import Measured
 from tests.bench.processes import bare, cold_start_seconds, fake_upstream, muxer
 
@@ -125,6 +125,19 @@ def shown(found: list[Row], cold: float, resident: float) -> Table:
     return table
 
 
+def decisions_shown(found: list[decisions.Spread], per_second: float) -> Table:
+    table = Table(title="A decision, in one process on one core", title_justify="left", box=None, pad_edge=False)
+    for column in ("", "p50 µs", "p99 µs", "goal p50", "goal p99", ""):
+        table.add_column(column, justify="left" if not column else "right")
+    for each in found:
+        goals = [f"{goal:,.0f}" if goal else "" for goal in (each.goal_p50, each.goal_p99)]
+        met = ("met" if each.met else "missed") if each.goal_p50 else ""
+        table.add_row(each.name, f"{each.p50:,.0f}", f"{each.p99:,.0f}", *goals, met)
+    met = "met" if per_second >= 3_000 else "missed"
+    table.add_row("muxer classify", f"{per_second:,.0f}/s", "", "3,000/s", "", met)
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
@@ -133,6 +146,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("bench-result.json"))
     arguments = parser.parse_args()
     load.need_h2load()
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    decided, classified = decisions.measure(arguments.rounds), decisions.classified_per_second()
+    console.print(decisions_shown(decided, classified))
     cold = median(cold_start_seconds() for _ in range(arguments.rounds))
     with ExitStack() as stack:
         found = [row for row in rows(stack) if arguments.only in row.name or row.name.startswith("bare")]
@@ -140,13 +156,15 @@ def main() -> None:
             for row in found:
                 row.rounds.append(row.measure(arguments.seconds))
     resident = max(each.resident_mib for row in found if row.ceiling for each in row.rounds)
-    Console(width=None if sys.stdout.isatty() else 120).print(shown(found, cold, resident))
+    console.print(shown(found, cold, resident))
     result = {
         "python": platform.python_version(),
         "grpcio": grpc.__version__,
         "machine": platform.machine(),
         "cold_start_seconds": cold,
         "resident_mib": resident,
+        "decisions": [asdict(each) for each in decided],
+        "classified_per_second": classified,
         "rows": {row.name: [asdict(each) for each in row.rounds] for row in found},
     }
     arguments.output.write_text(json.dumps(result, indent=2) + "\n")

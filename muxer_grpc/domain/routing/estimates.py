@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import exp
 from typing import NamedTuple
 
-from muxer_grpc.domain.catalogue import Model, Tier
+from muxer_grpc.domain.catalogue import Catalogue, Model, Tier
 from muxer_grpc.domain.decision import Classification
 from muxer_grpc.domain.live import LiveFigures
 from muxer_grpc.domain.money import PICO_PER_NANO, round_half_even
@@ -38,6 +39,8 @@ NEED_STEPS = 50
 MOST_DIFFICULTY = 0.72
 # A prompt's main capability moves a model's ability this far from its quality in the intent.
 CAPABILITY_SHARE = 0.3
+# Kinds of tasks whose expected qualities are kept: seven intents of seven capabilities in fifty steps, at most.
+MOST_TASKS_KEPT = 5_000
 
 
 class Task(NamedTuple):
@@ -73,34 +76,65 @@ def task_of(classification: Classification) -> Task:
     return Task(classification.intent, main, round(difficulty * NEED_STEPS) / NEED_STEPS, classification.settled)
 
 
-def contender_of(model: Model, needs: Needs, task: Task, live: LiveFigures | None) -> Contender:
-    """Estimates a model's answer to a request."""
-    input_tokens = needs.input_tokens(model)
-    output_tokens = expected_output_tokens(input_tokens, needs.output_tokens, task.intent)
-    return Contender(
-        model,
-        cost_nano_usd(model, input_tokens, output_tokens),
-        expected_quality(ability(model, task), task.difficulty),
-        expected_latency(model, output_tokens, live),
-        1.0 if live is None else live.success_rate,
-        0 if live is None else live.consecutive_failures,
-        input_tokens,
-        output_tokens,
-    )
+class _Row(NamedTuple):
+    """What estimates read of a model; prices are in pico-USD per token, 0 where none is known."""
+
+    model: Model
+    tokenizer: str
+    input_price: int
+    output_price: int
+    first_token_seconds: float
+    seconds_per_token: float
+
+
+class Estimator:
+    """Estimates what the available models of one catalogue would answer, for all of them at once.
+
+    What depends on the kind of task alone, the expected qualities, is kept by task.
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._rows: list[_Row] = []
+        for model in catalogue.available:
+            prices = (0, 0) if model.price is None else (model.price.input, model.price.output)
+            self._rows.append(_Row(model, catalogue.tokenizers[model.name].name, *prices, *PRIOR_SECONDS[model.tier]))
+        self._qualities: dict[Task, list[float]] = {}
+
+    def contenders(self, needs: Needs, task: Task, figures: Mapping[str, LiveFigures]) -> list[Contender]:
+        """Estimates each available model's answer to a request, in the catalogue's order."""
+        counts = needs.counts
+        bound = needs.output_tokens
+        outputs = {name: expected_output_tokens(count, bound, task.intent) for name, count in counts.items()}
+        contenders = []
+        for row, quality in zip(self._rows, self._qualities_at(task), strict=True):
+            model, tokenizer, input_price, output_price, first, per_token = row
+            input_tokens, output_tokens = counts[tokenizer], outputs[tokenizer]
+            cost = round_half_even(input_tokens * input_price + output_tokens * output_price, PICO_PER_NANO)
+            latency, success_rate, failures = first + per_token * output_tokens, 1.0, 0
+            live = figures.get(model.name)
+            if live is not None:
+                success_rate, failures = live.success_rate, live.consecutive_failures
+                if live.latency_seconds is not None and live.samples >= SAMPLES_TO_TRUST:
+                    latency = live.latency_seconds
+            values = (model, cost, quality, latency, success_rate, failures, input_tokens, output_tokens)
+            contenders.append(tuple.__new__(Contender, values))
+        return contenders
+
+    def _qualities_at(self, task: Task) -> list[float]:
+        """Gives the expected quality of each model at a task."""
+        known = self._qualities.get(task)
+        if known is None:
+            if len(self._qualities) >= MOST_TASKS_KEPT:
+                self._qualities.clear()
+            known = [expected_quality(ability(row.model, task), task.difficulty) for row in self._rows]
+            self._qualities[task] = known
+        return known
 
 
 def expected_output_tokens(input_tokens: int, bound: int, intent: Intent) -> int:
     """Expects an answer's length in tokens, at most the bound that the request sets (0: none)."""
     usual = OUTPUT_TOKENS[intent] or min(max(input_tokens, LEAST_OUTPUT_TOKENS), MOST_TRANSLATED_TOKENS)
     return min(bound, usual) if bound else usual
-
-
-def cost_nano_usd(model: Model, input_tokens: int, output_tokens: int) -> int:
-    """Estimates a cost; 0 where no price is known (such a model is never chosen)."""
-    price = model.price
-    if price is None:
-        return 0
-    return round_half_even(input_tokens * price.input + output_tokens * price.output, PICO_PER_NANO)
 
 
 def ability(model: Model, task: Task) -> float:
@@ -121,11 +155,3 @@ def expected_quality(able: float, difficulty: float) -> float:
     prompts well (G. Rasch, Probabilistic Models for Some Intelligence and Attainment Tests, 1960).
     """
     return 1.0 / (1.0 + exp(-STEEPNESS * (able - difficulty)))
-
-
-def expected_latency(model: Model, output_tokens: int, live: LiveFigures | None) -> float:
-    """Expects the time to the end of the answer, in seconds: the measured median, or a prior by tier."""
-    if live is not None and live.latency_seconds is not None and live.samples >= SAMPLES_TO_TRUST:
-        return live.latency_seconds
-    first, per_token = PRIOR_SECONDS[model.tier]
-    return first + per_token * output_tokens

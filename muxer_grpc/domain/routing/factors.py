@@ -59,15 +59,12 @@ FACTORS: tuple[tuple[str, Callable[[Sequence[Contender]], list[float]]], ...] = 
 def weighted_ranking(contenders: Sequence[Contender], weights: Weights) -> tuple[Candidate, ...]:
     """Ranks by the weighted mean of the factors whose weight is above 0."""
     total = weights.total
-    of_contender: list[tuple[Factor, ...]] = [()] * len(contenders)
+    columns = []
     for name, values_of in FACTORS:
         weight = getattr(weights, name) / total
         if weight > 0:
-            of_contender = [
-                (*factors, Factor(name, value, weight))
-                for factors, value in zip(of_contender, values_of(contenders), strict=True)
-            ]
-    return ranked(list(zip(contenders, of_contender, strict=True)))
+            columns.append([tuple.__new__(Factor, (name, value, weight)) for value in values_of(contenders)])
+    return ranked(zip(contenders, zip(*columns, strict=True), strict=True))
 
 
 def strongest_factor(best: Candidate, runner_up: Candidate) -> str:

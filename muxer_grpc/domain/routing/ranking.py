@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -55,7 +55,8 @@ class Strategy:
 def candidate_of(contender: Contender, score: float, factors: tuple[Factor, ...]) -> Candidate:
     """Makes the candidate of a contender that was scored."""
     model, cost, quality, latency, _, _, input_tokens, output_tokens = contender
-    return Candidate(model, score, factors, cost, quality, latency, input_tokens, output_tokens)
+    # Twenty are made per decision: what a named tuple's own constructor adds would be felt.
+    return tuple.__new__(Candidate, (model, score, factors, cost, quality, latency, input_tokens, output_tokens))
 
 
 def best_first(candidate: Candidate) -> tuple[float, int, str]:
@@ -63,16 +64,17 @@ def best_first(candidate: Candidate) -> tuple[float, int, str]:
     return (-candidate.score, candidate.estimated_cost_nano_usd, candidate.model.name)
 
 
-def ranked(scored: Sequence[tuple[Contender, tuple[Factor, ...]]]) -> tuple[Candidate, ...]:
-    """Scores contenders by the weighted sum of their factors, and orders them."""
-    candidates = []
+def ranked(scored: Iterable[tuple[Contender, tuple[Factor, ...]]]) -> tuple[Candidate, ...]:
+    """Scores contenders by the weighted sum of their factors, and orders them as best_first() says."""
+    order = []
     for contender, factors in scored:
         score = 0.0
         for _, value, weight in factors:
             score += value * weight
-        candidates.append(candidate_of(contender, score, factors))
-    candidates.sort(key=best_first)
-    return tuple(candidates)
+        # No two models have one name, so that no two candidates are ever compared.
+        order.append((-score, contender[1], contender[0].name, candidate_of(contender, score, factors)))
+    order.sort()
+    return tuple([entry[3] for entry in order])
 
 
 @cache

@@ -10,7 +10,7 @@ from muxer_grpc.domain.decision import Candidate, Classification, Decision, Excl
 from muxer_grpc.domain.errors import ContextTooLong, NoEligibleModel
 from muxer_grpc.domain.live import NOTHING_KNOWN, LiveSnapshot
 from muxer_grpc.domain.routing.candidates import ceiling_exclusion_of, exclusion_of, rules_for
-from muxer_grpc.domain.routing.estimates import Contender, Task, contender_of, task_of
+from muxer_grpc.domain.routing.estimates import Contender, Estimator, Task, task_of
 from muxer_grpc.domain.routing.needs import Needs, needs_of
 from muxer_grpc.domain.routing.policy import NO_RULES, CompletionRequest
 from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY, Aim, Ranking, Strategy, known_strategies
@@ -47,6 +47,7 @@ class Router:
         self._default_strategy = default_strategy
         self._turns = turns or Turns()
         self._choices: dict[Hashable, _Choice] = {}
+        self._estimator = Estimator(catalogue)
 
     def decide(
         self,
@@ -83,7 +84,7 @@ class Router:
                 strategy.key(classification),
             )
             known = self._choices.get(key)
-            choice = known or _choose(needs, classification, strategy, catalogue, live)
+            choice = known or self._choose(needs, classification, strategy, live)
             if known is None:
                 self._keep(key, choice)
         return Decision(
@@ -123,42 +124,38 @@ class Router:
     def _take_turn(
         self, needs: Needs, classification: Classification, strategy: Strategy, live: LiveSnapshot, *, dry_run: bool
     ) -> _Choice:
-        contenders, exclusions = _contend(needs, task_of(classification), self.catalogue, live)
+        contenders, exclusions = self._contend(needs, task_of(classification), live)
         among = (strategy.name, *(contender.model.name for contender in contenders))
         turn = self._turns.next(among) if dry_run else self._turns.take(among)
         return _rank(needs, classification, strategy, contenders=contenders, exclusions=exclusions, turn=turn)
 
+    def _choose(self, needs: Needs, classification: Classification, strategy: Strategy, live: LiveSnapshot) -> _Choice:
+        """Filters and ranks. Raises NoEligibleModel when nothing is left."""
+        contenders, exclusions = self._contend(needs, task_of(classification), live)
+        return _rank(needs, classification, strategy, contenders=contenders, exclusions=exclusions, turn=0)
 
-def _choose(
-    needs: Needs, classification: Classification, strategy: Strategy, catalogue: Catalogue, live: LiveSnapshot
-) -> _Choice:
-    """Filters and ranks. Raises NoEligibleModel when nothing is left."""
-    contenders, exclusions = _contend(needs, task_of(classification), catalogue, live)
-    return _rank(needs, classification, strategy, contenders=contenders, exclusions=exclusions, turn=0)
-
-
-def _contend(
-    needs: Needs, task: Task, catalogue: Catalogue, live: LiveSnapshot
-) -> tuple[list[Contender], list[Exclusion]]:
-    """Parts the models into those that can answer and those that cannot. Raises NoEligibleModel when none can."""
-    contenders: list[Contender] = []
-    exclusions: list[Exclusion] = []
-    rules = rules_for(needs, catalogue)
-    policy = needs.request.policy
-    has_ceiling = policy.max_cost_nano_usd is not None or policy.max_latency_seconds is not None
-    figures = live.figures
-    for model in catalogue.available:
-        exclusion = exclusion_of(model, needs, rules) if rules else None
-        if exclusion is None:
-            contender = contender_of(model, needs, task, figures.get(model.name))
-            exclusion = ceiling_exclusion_of(contender, needs) if has_ceiling else None
-            if exclusion is None:
-                contenders.append(contender)
-                continue
-        exclusions.append(exclusion)
-    if not contenders:
-        raise _refusal(needs.request, needs, exclusions, catalogue)
-    return contenders, exclusions
+    def _contend(self, needs: Needs, task: Task, live: LiveSnapshot) -> tuple[list[Contender], list[Exclusion]]:
+        """Parts the models into those that can answer and those that cannot. Raises NoEligibleModel when none can."""
+        catalogue = self.catalogue
+        contenders = self._estimator.contenders(needs, task, live.figures)
+        exclusions: list[Exclusion] = []
+        rules = rules_for(needs, catalogue)
+        policy = needs.request.policy
+        has_ceiling = policy.max_cost_nano_usd is not None or policy.max_latency_seconds is not None
+        if rules or has_ceiling:
+            able = []
+            for contender in contenders:
+                exclusion = exclusion_of(contender.model, needs, rules)
+                if exclusion is None and has_ceiling:
+                    exclusion = ceiling_exclusion_of(contender, needs)
+                if exclusion is None:
+                    able.append(contender)
+                else:
+                    exclusions.append(exclusion)
+            contenders = able
+        if not contenders:
+            raise _refusal(needs.request, needs, exclusions, catalogue)
+        return contenders, exclusions
 
 
 def _rank(
