@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -109,8 +109,15 @@ async def describe(settings: Settings) -> Catalogue:
         return app.catalogue
 
 
-def assemble(catalogue: Catalogue, providers: Mapping[str, Provider], settings: Settings | None = None) -> App:
+def assemble(
+    catalogue: Catalogue,
+    providers: Mapping[str, Provider],
+    settings: Settings | None = None,
+    now: Callable[[], float] = time.time,
+) -> App:
     """Wires an application from its parts; tests hand in fakes. Without settings, the defaults hold.
+
+    `now` gives the seconds since the epoch by which decisions and figures age.
 
     Raises ValueError when the file of profiles is broken, or the judge cannot be called.
     """
@@ -129,8 +136,9 @@ def assemble(catalogue: Catalogue, providers: Mapping[str, Provider], settings: 
         new_id=new_id,
         classify=_classifier(chosen, thresholds).classify,
         live=figures.snapshot,
-        judge=_judge(chosen, catalogue, providers, thresholds),
+        judge=_judge(chosen, profiles.catalogue, providers, thresholds, now),
         decisions=Decisions(chosen.routing.decision_seconds),
+        now=now,
     )
     pipeline = Pipeline(surroundings)
     facts = ProcessFacts(version=__version__, instance_id=new_id(), started_at=time.time())
@@ -166,9 +174,13 @@ def _classifier(settings: Settings, thresholds: Thresholds) -> Classifier:
 
 
 def _judge(
-    settings: Settings, catalogue: Catalogue, providers: Mapping[str, Provider], thresholds: Thresholds
+    settings: Settings,
+    catalogue: Catalogue,
+    providers: Mapping[str, Provider],
+    thresholds: Thresholds,
+    now: Callable[[], float],
 ) -> Judge | None:
-    """Builds the judge, where one is configured. Raises ValueError when its model cannot be called."""
+    """Builds the judge, where one is configured. Raises ValueError when its model cannot be called, or has no price."""
     chosen = settings.classifier.judge
     if not chosen.model:
         return None
@@ -179,7 +191,11 @@ def _judge(
         msg = f"classifier.judge.model: {chosen.model} is not a model that can be called{hint}"
         raise ValueError(msg)
     rules = JudgeRules(chosen.timeout_seconds, chosen.budget_nano_usd_per_hour)
-    return Judge(model, providers[model.provider], rules, thresholds)
+    try:
+        return Judge(model, providers[model.provider], rules, thresholds, now)
+    except ValueError as error:
+        msg = f"classifier.judge.model: {error}"
+        raise ValueError(msg) from None
 
 
 def _catalogue_of(configured: Iterable[ConfiguredProvider]) -> Catalogue:

@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from muxer_grpc.providers.base_urls import check_key, checked_base_url
 from muxer_grpc.providers.registry import adapters
 from muxer_grpc.settings import _SOURCES, DELIMITER, PREFIX, Settings
+from muxer_grpc.settings_modes import mode_problems
 
 CONFIG_VARIABLE = "MUXER_CONFIG"
 DEFAULT_CONFIG = Path("muxer.toml")
@@ -56,6 +58,7 @@ def load_settings(
         raise SettingsError([*problems, *(_readable(each, environment) for each in error.errors())]) from None
     finally:
         _SOURCES.reset(token)
+    problems += mode_problems(settings)
     if problems:
         raise SettingsError(problems)
     settings.take_vendor_environment(environment)
@@ -138,7 +141,7 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
     areas = {name.upper() for name in Settings.model_fields}
     for name in environment:
         upper = name.upper()
-        if not upper.startswith(PREFIX) or upper in OTHER_VARIABLES:
+        if not upper.startswith(PREFIX) or upper in OTHER_VARIABLES or upper in known:
             continue
         area, _, rest = upper.removeprefix(PREFIX).partition(DELIMITER)
         if area not in areas or not rest:
@@ -187,4 +190,6 @@ def settings_table() -> str:
 def _shown(default: Any) -> str:
     if default in (None, "", ()):
         return ""
+    if isinstance(default, Enum):
+        default = default.value
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"

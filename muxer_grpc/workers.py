@@ -34,7 +34,12 @@ def _work(settings: Settings, connection: Connection) -> None:
     from muxer_grpc.server import serve_process
 
     set_up_logging(settings.log.level, settings.log.format)
-    raise SystemExit(serve_process(settings, connection.send, worker=True))
+    try:
+        code = serve_process(settings, connection.send, worker=True)
+    except ValueError as error:  # what only a start can tell of the settings
+        _log.error("cannot serve: %s", error)
+        code = 1
+    raise SystemExit(code)
 
 
 @dataclass(slots=True)

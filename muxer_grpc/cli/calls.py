@@ -8,11 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from muxer_grpc.cli.rendering import enum_word, print_json, print_table, usd, usd_per_million
+from muxer_grpc.cli.rendering import enum_word, print_decision, print_json, print_table, usd, usd_per_million
+from muxer_grpc.cli.steering import (
+    DecisionId,
+    FallBack,
+    MaxCost,
+    MaxLatency,
+    Model,
+    ModelWeights,
+    Provider,
+    QualityTarget,
+    Region,
+    Strategy,
+    Weights,
+    steering,
+)
 
 if TYPE_CHECKING:
-    from muxer.v1 import completion_pb2, routing_pb2
-    from muxer_client import MuxerClient
+    from muxer.v1 import completion_pb2
+    from muxer_client import Completion, MuxerClient
 
 Target = Annotated[str, typer.Option(envvar="MUXER_TARGET", help="Address of the data listener.")]
 AdminTarget = Annotated[str, typer.Option(envvar="MUXER_ADMIN_TARGET", help="Address of the admin listener.")]
@@ -20,9 +34,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Prints JSON.")]
 Seconds = Annotated[float, typer.Option("--timeout", help="Deadline in seconds.")]
 PromptArgument = Annotated[str, typer.Argument(help="The prompt; - or nothing reads it from stdin.")]
 System = Annotated[str | None, typer.Option(help="Instructions for the model.")]
-Model = Annotated[str | None, typer.Option(help="A model by name; default: the service chooses.")]
 MaxOutputTokens = Annotated[int | None, typer.Option(help="Bound on the answer, in tokens.")]
-Strategy = Annotated[str | None, typer.Option(help="Ranking strategy.")]
 Label = Annotated[list[str] | None, typer.Option(help="Label for accounts, as key=value; may be repeated.")]
 
 DATA = "127.0.0.1:50051"
@@ -57,24 +69,38 @@ def _labels(pairs: list[str] | None) -> dict[str, str] | None:
     return labels
 
 
-def _routing(strategy: str | None) -> routing_pb2.RoutingPolicy | None:
-    from muxer.v1 import routing_pb2
-
-    return None if strategy is None else routing_pb2.RoutingPolicy(strategy=strategy)
-
-
 def route(
     prompt: PromptArgument = "-",
     system: System = None,
-    model: Model = None,
     max_output_tokens: MaxOutputTokens = None,
+    model: Model = None,
+    fall_back: FallBack = False,
     strategy: Strategy = None,
+    quality_target: QualityTarget = None,
+    weights: Weights = None,
+    model_weights: ModelWeights = None,
+    max_latency: MaxLatency = None,
+    max_cost: MaxCost = None,
+    provider: Provider = None,
+    region: Region = None,
     target: Target = DATA,
     timeout: Seconds = 10.0,
     as_json: AsJson = False,
 ) -> None:
     """Shows which model would answer, and why, without calling it."""
-    options = _options(system=system, model=model, max_output_tokens=max_output_tokens, routing=_routing(strategy))
+    steered = steering(
+        model=model,
+        fall_back=fall_back,
+        strategy=strategy,
+        quality_target=quality_target,
+        weights=weights,
+        model_weights=model_weights,
+        max_latency=max_latency,
+        max_cost=max_cost,
+        provider=provider,
+        region=region,
+    )
+    options = _options(system=system, max_output_tokens=max_output_tokens, **steered)
     with _client(target, timeout=timeout) as client:
         decision = client.route(_prompt(prompt), **options)
     if as_json:
@@ -83,43 +109,23 @@ def route(
     print_decision(decision)
 
 
-def print_decision(decision: routing_pb2.RouteDecision) -> None:
-    """Prints a decision: the choice, the classification, candidates and exclusions."""
-    classification = decision.classification
-    sys.stdout.write(f"{decision.selected_model}\n{decision.explanation}\n\n")
-    needs = ", ".join(f"{enum_word(c, 'capability')} {c.score:.2f}" for c in classification.capabilities)
-    sys.stdout.write(
-        f"intent {enum_word(classification, 'intent')} ({classification.confidence:.2f}), "
-        f"complexity {classification.complexity:.2f}, needs {needs}\n\n"
-    )
-    print_table(
-        "",
-        ["candidate", "tier", ">score", ">about", "factors"],
-        [
-            [
-                candidate.model,
-                enum_word(candidate, "tier"),
-                f"{candidate.score:.3f}",
-                usd(candidate.estimated_cost_nano_usd),
-                ", ".join(f"{f.name} {f.value:.2f} x {f.weight:.2f}" for f in candidate.factors),
-            ]
-            for candidate in decision.candidates
-        ],
-    )
-    if decision.exclusions:
-        sys.stdout.write("\n")
-        rows = [[e.model, enum_word(e, "reason"), e.detail] for e in decision.exclusions]
-        print_table("", ["excluded", "reason", "detail"], rows)
-
-
 def complete(
     prompt: PromptArgument = "-",
     system: System = None,
-    model: Model = None,
     max_output_tokens: MaxOutputTokens = None,
     temperature: Annotated[float | None, typer.Option(help="Randomness, 0 to 2.")] = None,
     json_schema: Annotated[Path | None, typer.Option(help="File with a JSON schema for the answer.")] = None,
+    decision_id: DecisionId = None,
+    model: Model = None,
+    fall_back: FallBack = False,
     strategy: Strategy = None,
+    quality_target: QualityTarget = None,
+    weights: Weights = None,
+    model_weights: ModelWeights = None,
+    max_latency: MaxLatency = None,
+    max_cost: MaxCost = None,
+    provider: Provider = None,
+    region: Region = None,
     label: Label = None,
     no_stream: Annotated[bool, typer.Option("--no-stream", help="Waits for the whole answer.")] = False,
     target: Target = DATA,
@@ -127,40 +133,57 @@ def complete(
     as_json: AsJson = False,
 ) -> None:
     """Answers a prompt: the text on stdout as it comes, one line of account on stderr."""
+    steered = steering(
+        model=model,
+        fall_back=fall_back,
+        strategy=strategy,
+        quality_target=quality_target,
+        weights=weights,
+        model_weights=model_weights,
+        max_latency=max_latency,
+        max_cost=max_cost,
+        provider=provider,
+        region=region,
+    )
     options = _options(
         system=system,
-        model=model,
         max_output_tokens=max_output_tokens,
         temperature=temperature,
         json_schema=json_schema.read_text(encoding="utf-8") if json_schema else None,
         labels=_labels(label),
-        routing=_routing(strategy),
+        decision=decision_id,
+        **steered,
     )
     with _client(target, timeout=timeout) as client:
-        if as_json or no_stream:
-            answer = client.complete(_prompt(prompt), **options)
-            if as_json:
-                from muxer.v1 import muxer_service_pb2
-
-                reply = muxer_service_pb2.CompleteResponse(
-                    decision=answer.decision, message=answer.message, summary=answer.summary
-                )
-                print_json(reply)
-                return
-            sys.stdout.write(answer.text or answer.refusal)
-            calls = answer.tool_calls
-            summary = answer.summary
+        if as_json:
+            _print_reply(client.complete(_prompt(prompt), **options))
         else:
-            with client.stream(_prompt(prompt), **options) as stream:
-                for piece in stream.text():
-                    sys.stdout.write(piece)
-                    sys.stdout.flush()
-                answer = stream.completion()
-                calls, summary = answer.tool_calls, answer.summary
-    for call in calls:
+            _print_answer(client, _prompt(prompt), options, stream=not no_stream)
+
+
+def _print_reply(answer: Completion) -> None:
+    from muxer.v1 import muxer_service_pb2
+
+    print_json(
+        muxer_service_pb2.CompleteResponse(decision=answer.decision, message=answer.message, summary=answer.summary)
+    )
+
+
+def _print_answer(client: MuxerClient, prompt: str, options: dict[str, Any], *, stream: bool) -> None:
+    """Prints the text, as it comes where it comes as a stream; then tool calls and the account."""
+    if stream:
+        with client.stream(prompt, **options) as pieces:
+            for piece in pieces.text():
+                sys.stdout.write(piece)
+                sys.stdout.flush()
+            answer = pieces.completion()
+    else:
+        answer = client.complete(prompt, **options)
+        sys.stdout.write(answer.text or answer.refusal)
+    for call in answer.tool_calls:
         sys.stdout.write(f"\n{call.name}({call.arguments_json})")
     sys.stdout.write("\n")
-    sys.stderr.write(_account(summary))
+    sys.stderr.write(_account(answer.summary))
 
 
 def _account(summary: completion_pb2.CompletionSummary) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from muxer_grpc.cli.rendering import print_json, print_table
+
+if TYPE_CHECKING:
+    from muxer_grpc.settings_modes import PresetSetting
 
 BEGIN = "<!-- settings:begin -->"
 END = "<!-- settings:end -->"
@@ -28,11 +31,13 @@ def check_config(
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with settings.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Prints JSON.")] = False,
 ) -> None:
-    """Checks the settings, and shows which providers they configure and what the others lack."""
+    """Checks the settings, and shows the mode, which providers are configured, and what the others lack."""
     import asyncio
 
     from muxer_grpc.bootstrap import describe
+    from muxer_grpc.modes import PRESETS
     from muxer_grpc.settings_loading import load_settings
+    from muxer_grpc.settings_modes import preset_settings
 
     settings = load_settings(config)
     catalogue = asyncio.run(describe(settings))
@@ -42,8 +47,17 @@ def check_config(
             {"name": p.name, "configured": p.configured, "detail": p.detail, "models": counts[p.name]}
             for p in catalogue.providers.values()
         ]
-        print_json({"listen": settings.server.listen, "admin": settings.server.admin_listen, "providers": entries})
+        mode = {
+            "name": settings.mode.value,
+            "summary": PRESETS[settings.mode].summary,
+            "settings": [{"name": s.name, "value": s.value, "explicit": s.explicit} for s in preset_settings(settings)],
+        }
+        listeners = {"listen": settings.server.listen, "admin": settings.server.admin_listen}
+        print_json({"mode": mode, **listeners, "providers": entries})
         return
+    sys.stdout.write(f"mode {settings.mode.value}: {PRESETS[settings.mode].summary}\n")
+    for each in preset_settings(settings):
+        sys.stdout.write(f"  {_said(each)}\n")
     sys.stdout.write(f"listens on {settings.server.listen}, admin on {settings.server.admin_listen or 'nothing'}\n\n")
     rows = [
         [p.name, "yes" if p.configured else "no", str(counts[p.name]), p.detail] for p in catalogue.providers.values()
@@ -51,6 +65,14 @@ def check_config(
     print_table("", ["provider", "configured", ">models", "detail"], rows)
     if not catalogue.has_real_models:
         sys.stdout.write("\nno real model is configured: the sandbox answers, and says so\n")
+
+
+def _said(setting: PresetSetting) -> str:
+    """Says what a setting of the preset is, and why."""
+    value = f"{setting.name} = {str(setting.value).lower()}"
+    return (
+        f"{value}, as set (the mode has {str(setting.of_mode).lower()})" if setting.explicit else f"{value} (the mode)"
+    )
 
 
 def settings_doc(

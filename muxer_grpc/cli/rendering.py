@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+    from muxer.v1 import routing_pb2
 
 NANO_DIGITS = 9
 
@@ -62,3 +63,47 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     # Into a file or a pipe, nothing is cut to a terminal's width.
     console = Console() if sys.stdout.isatty() else Console(width=200)
     console.print(table)
+
+
+def print_decision(decision: routing_pb2.RouteDecision) -> None:
+    """Prints a decision: the choice and why, the classification, scores, estimates and exclusions."""
+    classification = decision.classification
+    needs = ", ".join(f"{enum_word(c, 'capability')} {c.score:.2f}" for c in classification.capabilities)
+    able, all_models = len(decision.candidates), len(decision.candidates) + len(decision.exclusions)
+    sys.stdout.write(
+        f"{decision.selected_model}\n{decision.explanation}\n\n"
+        f"decision {decision.decision_id}, strategy {decision.strategy}, {able} of {all_models} models can answer\n"
+        f"intent {enum_word(classification, 'intent')} ({classification.confidence:.2f}), "
+        f"complexity {classification.complexity:.2f}, gain {classification.gain:.2f}, needs {needs or 'nothing'}\n\n"
+    )
+    _print_scores(decision.candidates)
+    sys.stdout.write("\n")
+    print_table(
+        "",
+        ["expected of", "tier", ">cost", ">quality", ">latency", ">tokens"],
+        [
+            [
+                candidate.model,
+                enum_word(candidate, "tier"),
+                usd(candidate.estimated_cost_nano_usd),
+                f"{candidate.expected_quality:.2f}",
+                f"{candidate.estimated_latency.ToTimedelta().total_seconds():.1f} s",
+                f"{candidate.estimated_input_tokens} + {candidate.estimated_output_tokens}",
+            ]
+            for candidate in decision.candidates
+        ],
+    )
+    if decision.exclusions:
+        sys.stdout.write("\n")
+        rows = [[e.model, enum_word(e, "reason"), e.detail] for e in decision.exclusions]
+        print_table("", ["excluded", "reason", "detail"], rows)
+
+
+def _print_scores(candidates: Sequence[routing_pb2.Candidate]) -> None:
+    """Prints candidates, best first, with their scores and each factor under its name and weight."""
+    factors = {f"{f.name}\nx {f.weight:.2f}": "" for candidate in candidates for f in candidate.factors}
+    rows = []
+    for candidate in candidates:
+        values = factors | {f"{f.name}\nx {f.weight:.2f}": f"{f.value:.2f}" for f in candidate.factors}
+        rows.append([candidate.model, f"{candidate.score:.3f}", *values.values()])
+    print_table("", ["candidate", ">score", *(f">{factor}" for factor in factors)], rows)

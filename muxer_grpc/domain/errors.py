@@ -8,6 +8,7 @@ MuxerError
 │   └── ContextTooLong        ... and the only obstacle is the length of the input
 ├── DecisionExpired           a decision that is not known, or no longer
 ├── DecisionStale             a decision whose model may no longer answer
+├── Unauthenticated, PermissionDenied, BudgetExceeded, RateLimited, ...: see refusals.py
 ├── CompletionFailed          providers were called; carries what was tried
 ├── Overloaded, Draining      refused before any work
 ├── DeadlineExceeded, Cancelled
@@ -54,6 +55,19 @@ class Reason(Named):
     RESOURCE_NOT_FOUND = "RESOURCE_NOT_FOUND"
     DECISION_EXPIRED = "DECISION_EXPIRED"
     DECISION_STALE = "DECISION_STALE"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
+    MONEY_LEASE_EXCEEDED = "MONEY_LEASE_EXCEEDED"
+    MONEY_LEASE_ENDED = "MONEY_LEASE_ENDED"
+    RATE_LIMITED = "RATE_LIMITED"
+    STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
+    REQUEST_CONFLICT = "REQUEST_CONFLICT"
+    ANSWER_NOT_KEPT = "ANSWER_NOT_KEPT"
+    SAFETY_BLOCKED = "SAFETY_BLOCKED"
+    RESOURCE_EXISTS = "RESOURCE_EXISTS"
+    REVISION_CONFLICT = "REVISION_CONFLICT"
+    PRECONDITION_FAILED = "PRECONDITION_FAILED"
 
 
 class FailureClass(Named):

@@ -9,7 +9,7 @@ from itertools import takewhile
 
 from muxer_grpc.domain.completion import Outcome, Summary
 from muxer_grpc.domain.enumeration import Named
-from muxer_grpc.domain.errors import FailureClass
+from muxer_grpc.domain.errors import FailureClass, Reason
 from muxer_grpc.domain.live import NOTHING_KNOWN, LiveFigures, LiveSnapshot
 from muxer_grpc.domain.money import NO_USAGE, Usage
 from muxer_grpc.domain.tasks import Intent
@@ -124,11 +124,12 @@ class Figures:
 
     def snapshot(self, now: float) -> LiveSnapshot:
         """Gives how each model does, at most SNAPSHOT_SECONDS old, so that choices among like requests stay alike."""
-        if self._stale and not 0 <= now - self._snapshot_at < SNAPSHOT_SECONDS:
-            by_model = self.rows(FiguresQuery(group_by=(Dimension.MODEL,)))
-            self._snapshot = LiveSnapshot.of({row.group[Dimension.MODEL]: live_figures(row.tally) for row in by_model})
+        if not 0 <= now - self._snapshot_at < SNAPSHOT_SECONDS:
             self._snapshot_at = now
-            self._stale = False
+            if self._stale:
+                self._stale = False
+                rows = self.rows(FiguresQuery(group_by=(Dimension.MODEL,)))
+                self._snapshot = LiveSnapshot.of({row.group[Dimension.MODEL]: live_figures(row.tally) for row in rows})
         return self._snapshot
 
     def rows(self, query: FiguresQuery) -> list[FiguresRow]:
@@ -162,7 +163,7 @@ def _add(tally: Tally, summary: Summary, now: float) -> None:
     if failed:
         last_class = summary.attempts[-1].failure_class if summary.attempts else None
         tally.failures[last_class or FailureClass.PROTOCOL] += 1
-        blameless = last_class in _BLAMELESS
+        blameless = last_class in _BLAMELESS or summary.error_reason is Reason.DRAINING
         tally.consecutive_failures += 1
     elif summary.outcome is Outcome.CANCELLED:
         tally.cancelled += 1
@@ -229,7 +230,7 @@ def live_figures(tally: Tally) -> LiveFigures:
     telling = [sample.failed for sample in tally.samples if not sample.blameless]
     failed, seen = sum(telling), len(telling)
     usage = tally.usage
-    tokens = usage.input_tokens + usage.output_tokens
+    tokens = usage.all_input_tokens + usage.all_output_tokens
     return LiveFigures(
         samples=seen,
         latency_seconds=float(f"{percentile(latencies, 0.5):.2g}") if latencies else None,

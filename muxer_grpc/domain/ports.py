@@ -8,6 +8,8 @@ from typing import Protocol
 
 from muxer_grpc.domain.completion import ProviderEvent, ProviderRequest, Summary
 from muxer_grpc.domain.errors import FailureClass
+from muxer_grpc.domain.ledger import KnownRequest, Reservation, Settlement
+from muxer_grpc.domain.tenancy import Credentials, Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +52,47 @@ class CompletionObserver(Protocol):
 
     def ended(self, summary: Summary, now: float) -> None:
         """Is told, exactly once per completion, how it ended; `now` is in seconds since the epoch."""
+        ...
+
+
+class Identity(Protocol):
+    """Knows who calls."""
+
+    async def authenticate(self, credentials: Credentials, now: float) -> Principal:
+        """Proves who calls; `now` is in seconds since the epoch. Raises Unauthenticated, PermissionDenied."""
+        ...
+
+
+class RateLimiter(Protocol):
+    """Counts requests and tokens per minute, per key and per tenant."""
+
+    async def admit_request(self, principal: Principal) -> None:
+        """Counts a request. Raises RateLimited, and then has counted nothing."""
+        ...
+
+    async def admit_tokens(self, principal: Principal, tokens: int) -> None:
+        """Counts the tokens that a request may take. Raises RateLimited, and then has counted nothing."""
+        ...
+
+
+class Accounts(Protocol):
+    """Keeps the ledger: a promise before the first attempt, and one settlement after the last."""
+
+    async def reserve(self, reservation: Reservation) -> KnownRequest | None:
+        """Writes a promise; when this returns None it is durable.
+
+        Gives what is known of the request id instead, where it was seen before: then nothing was written. Raises
+        BudgetExceeded, MoneyLeaseExceeded, MoneyLeaseEnded, StorageUnavailable.
+        """
+        ...
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Turns a promise into entries, once: a completion that is settled already stays as it is.
+
+        Raises StorageUnavailable when that takes too long; it goes on trying nonetheless, and forgets nothing.
+        """
+        ...
+
+    async def known(self, tenant_id: str, request_id: str) -> KnownRequest | None:
+        """Looks up a request id. Raises StorageUnavailable."""
         ...

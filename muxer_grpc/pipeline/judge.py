@@ -4,50 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 import time
+from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from muxer_grpc.domain.catalogue import Model
-from muxer_grpc.domain.chat import Conversation, JsonSchemaFormat, Message, Role, Sampling, TextPart
+from muxer_grpc.domain.chat import Conversation
 from muxer_grpc.domain.classification.thresholds import Thresholds
 from muxer_grpc.domain.completion import ProviderRequest, TextDelta, UsageReported
 from muxer_grpc.domain.decision import Classification, Signal
-from muxer_grpc.domain.errors import ProviderFailure
-from muxer_grpc.domain.money import NO_USAGE, cost_of
+from muxer_grpc.domain.errors import FailureClass, ProviderFailure
+from muxer_grpc.domain.money import Usage, cost_of
 from muxer_grpc.domain.ports import Provider
 from muxer_grpc.domain.tasks import Intent
+from muxer_grpc.pipeline.allowance import HOUR, HourlyAllowance, Taken
+from muxer_grpc.pipeline.judge_question import JudgeVerdict, judged_text, most_of, question_of, read_verdict
 from muxer_grpc.pipeline.time_limit import TimeLimit
 
 _log = logging.getLogger(__name__)
 
-HOUR = 3_600.0
 MAX_VERDICTS = 4_096
-MAX_OUTPUT_TOKENS = 200
-PROMPT_HEAD = 1_600
-PROMPT_TAIL = 400
 # How sure a verdict is taken to be: small models agree with people on about this share of prompts.
 JUDGE_CONFIDENCE = 0.75
-
-_SCHEMA = json.dumps(
-    {
-        "type": "object",
-        "properties": {
-            "intent": {"type": "string", "enum": [intent.value for intent in Intent]},
-            "complexity": {"type": "number", "minimum": 0, "maximum": 1},
-        },
-        "required": ["intent", "complexity"],
-        "additionalProperties": False,
-    }
-)
-_INSTRUCTION = (
-    "Say what kind of task the user's text is; never do the task. Intents: chat_lite (small talk, short factual "
-    "questions), deep_reason (reasoning in several steps, mathematics), code_gen (program code), json_extract (drawing "
-    "structured data from a text), translation, vision (about a picture), safety_risk (asks for what may do harm). "
-    "complexity is 0 (trivial) to 1 (hardest). Answer with JSON only."
-)
+# The rest of the caller's time is for the answer itself; in less than so many seconds no judge answers.
+PATIENCE_SHARE = 0.25
+LEAST_PATIENCE_SECONDS = 0.05
+# After a failure nobody is asked for so many seconds: each doubtful request would wait for the next one.
+REST_SECONDS = 10.0
+# Failures after which the vendor may have written, and billed, an answer.
+_MAY_BE_BILLED = frozenset({FailureClass.TIMEOUT, FailureClass.PROTOCOL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,44 +45,83 @@ class JudgeRules:
     budget_nano_usd_per_hour: int = 100_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    intent: Intent
-    complexity: float
+@dataclass(slots=True)
+class _Question:
+    """A question under way, and the number of calls that wait for its answer."""
+
+    task: asyncio.Task[JudgeVerdict | None]
+    waiting: int = 0
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What came of an answer so far."""
+
+    texts: list[str] = field(default_factory=list)
+    usage: Usage | None = None
 
 
 class Judge:
-    """Settles doubtful classifications with one configured model; its verdicts are feedback for the thresholds."""
+    """Settles doubtful classifications with one configured model; its verdicts are feedback for the thresholds.
 
-    def __init__(self, model: Model, provider: Provider, rules: JudgeRules, thresholds: Thresholds) -> None:
+    Raises ValueError for a model without a price, whose cost nothing could bound. `now` gives seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        provider: Provider,
+        rules: JudgeRules,
+        thresholds: Thresholds,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        if model.price is None:
+            msg = f"{model.name} has no price, so that no budget could be kept"
+            raise ValueError(msg)
         self._model = model
+        self._price = model.price
         self._provider = provider
         self._rules = rules
         self._thresholds = thresholds
-        self._verdicts: dict[bytes, _Verdict] = {}
-        self._hour = -1
-        self.spent_nano_usd = 0
+        self._now = now
+        self._allowance = HourlyAllowance(rules.budget_nano_usd_per_hour, now)
+        self._verdicts: dict[bytes, JudgeVerdict] = {}
+        self._questions: dict[bytes, _Question] = {}
+        self._rests_until = 0.0
+
+    @property
+    def spent_nano_usd(self) -> int:
+        """Gives what was spent in the hour of the last question, that of questions under way included."""
+        return self._allowance.spent_nano_usd
 
     def doubts(self, classification: Classification) -> bool:
-        """Tells whether a classification is worth a question; what a rule is certain of never is."""
+        """Tells whether a classification is worth a question.
+
+        A suspected risk never is: the text itself could talk a judge out of it.
+        """
+        if classification.intent is Intent.SAFETY_RISK:
+            return False
         return classification.confidence < self._thresholds.low(classification.intent)
 
     async def settle(
         self, conversation: Conversation, classification: Classification, limit: TimeLimit
     ) -> Classification:
-        """Gives the classification as the judge sees it, or as it was when the judge is late, broke or over budget."""
-        prompt = _last_user_text(conversation)
-        key = hashlib.blake2b(prompt.encode(errors="surrogatepass"), digest_size=16).digest()
+        """Gives the classification as the judge sees it, or as it was when the judge is late, broke or over budget.
+
+        Raises what the limit raises.
+        """
+        text = judged_text(conversation)
+        if not text.strip():
+            return classification
+        key = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
         verdict = self._verdicts.get(key)
         if verdict is None:
-            verdict = await limit.wait(lambda: self._ask(prompt))
-            if verdict is None:
+            patience = PATIENCE_SHARE * (limit.deadline - asyncio.get_running_loop().time())
+            if patience < LEAST_PATIENCE_SECONDS:
                 return classification
-            if len(self._verdicts) >= MAX_VERDICTS:
-                del self._verdicts[next(iter(self._verdicts))]
-            self._verdicts[key] = verdict
-            right = verdict.intent is classification.intent
-            self._thresholds.record(classification.intent, classification.confidence, right=right)
+            verdict = await limit.wait(lambda: self._hear(key, text, classification, patience))
+        if verdict is None:
+            return classification
         return classification._replace(
             intent=verdict.intent,
             confidence=JUDGE_CONFIDENCE,
@@ -106,70 +132,86 @@ class Judge:
             classifier_version=f"{classification.classifier_version}+{self._model.name}",
         )
 
-    async def _ask(self, prompt: str) -> _Verdict | None:
-        """Asks the model; None when nothing useful came in time and budget."""
-        if not self._within_budget():
+    async def _hear(
+        self, key: bytes, text: str, classification: Classification, patience: float
+    ) -> JudgeVerdict | None:
+        """Waits for the answer to a question, which calls with the same text share; the last one to leave ends it."""
+        question = self._questions.get(key)
+        if question is None:
+            question = self._begin(key, text, classification)
+            if question is None:
+                return None
+        task = question.task
+        question.waiting += 1
+        try:
+            await asyncio.wait((task,), timeout=patience)
+        finally:
+            question.waiting -= 1
+            if not question.waiting:
+                del self._questions[key]
+                if not task.done():
+                    task.cancel()
+                    await asyncio.wait((task,))
+        return task.result() if task.done() and not task.cancelled() else None
+
+    def _begin(self, key: bytes, text: str, classification: Classification) -> _Question | None:
+        """Begins to ask; None while the judge rests, or when it could cost more than is left for this hour."""
+        if self._now() < self._rests_until:
             return None
-        answer = ""
+        request = question_of(text, self._model)
+        taken = self._allowance.take(most_of(request, self._price))
+        if taken is None:
+            return None
+        task = asyncio.create_task(self._ask(key, request, taken, classification))
+        question = self._questions[key] = _Question(task)
+        return question
+
+    async def _ask(
+        self, key: bytes, request: ProviderRequest, taken: Taken, classification: Classification
+    ) -> JudgeVerdict | None:
+        """Asks the model, books what it cost, and keeps the verdict; None when nothing useful came in time."""
+        heard = _Heard()
+        may_be_billed = True
+        verdict = None
         try:
             async with asyncio.timeout(self._rules.timeout_seconds):
-                answer = await self._answer(prompt)
+                await self._listen(request, heard)
+            verdict = read_verdict("".join(heard.texts))
         except TimeoutError:
             _log.warning("judge: no answer from %s in %.1f s", self._model.name, self._rules.timeout_seconds)
+            self._rest(REST_SECONDS)
         except ProviderFailure as failure:
             _log.warning("judge: %s failed, class=%s", self._model.name, failure.failure_class.value)
-        return _read_verdict(answer)
-
-    async def _answer(self, prompt: str) -> str:
-        """Collects the model's text, and books what it cost, however it ends."""
-        text: list[str] = []
-        usage = NO_USAGE
-        try:
-            async with aclosing(self._provider.stream(self._request(prompt))) as events:
-                async for event in events:
-                    if isinstance(event, TextDelta):
-                        text.append(event.text)
-                    elif isinstance(event, UsageReported):
-                        usage = event.usage
+            may_be_billed = failure.failure_class in _MAY_BE_BILLED or bool(heard.texts)
+            self._rest(min(HOUR, max(REST_SECONDS, failure.retry_after_seconds or 0.0)))
+        except Exception:
+            # A doubt must not break a request that can be answered without its being settled.
+            _log.exception("judge: asking %s met a defect", self._model.name)
+            self._rest(REST_SECONDS)
         finally:
-            if self._model.price is not None:
-                self.spent_nano_usd += cost_of(usage, self._model.price).total_nano
-        return "".join(text)
+            self._allowance.settle(taken, self._cost_of(heard, taken.nano_usd if may_be_billed else 0))
+        if verdict is not None:
+            self._keep(key, verdict)
+            right = verdict.intent is classification.intent
+            self._thresholds.record(classification.intent, classification.confidence, right=right)
+        return verdict
 
-    def _within_budget(self) -> bool:
-        hour = int(time.time() // HOUR)
-        if hour != self._hour:
-            self._hour = hour
-            self.spent_nano_usd = 0
-        return self.spent_nano_usd < self._rules.budget_nano_usd_per_hour
+    async def _listen(self, request: ProviderRequest, heard: _Heard) -> None:
+        async with aclosing(self._provider.stream(request)) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    heard.texts.append(event.text)
+                elif isinstance(event, UsageReported):
+                    heard.usage = event.usage
 
-    def _request(self, prompt: str) -> ProviderRequest:
-        conversation = Conversation(
-            messages=(
-                Message(Role.SYSTEM, (TextPart(_INSTRUCTION),)),
-                Message(Role.USER, (TextPart(f"<text>\n{prompt}\n</text>"),)),
-            ),
-            response_format=JsonSchemaFormat(_SCHEMA, name="task"),
-            sampling=Sampling(temperature=0.0),
-            max_output_tokens=MAX_OUTPUT_TOKENS,
-        )
-        return ProviderRequest(
-            conversation=conversation, model=self._model, max_output_tokens=MAX_OUTPUT_TOKENS, stream=False
-        )
+    def _cost_of(self, heard: _Heard, unreported_nano_usd: int) -> int:
+        """Gives what an answer cost, in nano-USD; where the vendor did not say, what is taken for it."""
+        return unreported_nano_usd if heard.usage is None else cost_of(heard.usage, self._price).total_nano
 
+    def _rest(self, seconds: float) -> None:
+        self._rests_until = self._now() + seconds
 
-def _last_user_text(conversation: Conversation) -> str:
-    turn = next((m for m in reversed(conversation.messages) if m.role is Role.USER), conversation.messages[-1])
-    text = turn.text
-    return text if len(text) <= PROMPT_HEAD + PROMPT_TAIL else f"{text[:PROMPT_HEAD]}\n...\n{text[-PROMPT_TAIL:]}"
-
-
-def _read_verdict(answer: str) -> _Verdict | None:
-    """Reads the judge's JSON; None when it is no verdict."""
-    try:
-        told = json.loads(answer)
-        complexity = float(told["complexity"])
-        verdict = _Verdict(Intent(told["intent"]), min(1.0, max(0.0, complexity)))
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return verdict if complexity == complexity else None  # noqa: PLR0124 (NaN)
+    def _keep(self, key: bytes, verdict: JudgeVerdict) -> None:
+        if len(self._verdicts) >= MAX_VERDICTS:
+            del self._verdicts[next(iter(self._verdicts))]
+        self._verdicts[key] = verdict

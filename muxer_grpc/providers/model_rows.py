@@ -6,9 +6,9 @@ import tomllib
 from decimal import Decimal, DecimalException
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from muxer_grpc.domain.catalogue import UNRATED, Feature, Model, Tier
 from muxer_grpc.domain.money import FREE, Price
@@ -63,7 +63,7 @@ class ModelRow(BaseModel):
     capability_quality: dict[Capability, Quality] = Field(
         default_factory=dict, description="Quality by capability, 0 to 1, where it differs: logical, code and so on."
     )
-    quality_source: str = Field(UNMEASURED, max_length=200, description="Where the qualities come from.")
+    quality_source: str = Field(UNMEASURED, min_length=1, max_length=200, description="Where the qualities come from.")
     input_usd_per_million: UsdPerMillion | None = Field(None, description="Price of input.")
     output_usd_per_million: UsdPerMillion | None = Field(None, description="Price of output.")
     cached_input_usd_per_million: UsdPerMillion | None = Field(
@@ -91,6 +91,8 @@ class ModelRow(BaseModel):
             problem = "has a price of a kind but no input and output price; give those too"
         elif self.max_output_tokens > self.context_window:
             problem = "writes more than its context window holds; lower max_output_tokens"
+        elif Intent.VISION in self.intent_quality and Feature.VISION not in self.features:
+            problem = "is rated at pictures and takes none; add the feature vision, or drop the quality"
         if problem:
             msg = f"model {self.name} {problem}"
             raise ValueError(msg)
@@ -125,13 +127,30 @@ def load_rows(adapter_name: str) -> tuple[ModelRow, ...]:
     path = _FOLDER / f"{adapter_name}.toml"
     if not path.exists():
         return ()
-    rows = _ModelFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).models
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        rows = _ModelFile.model_validate(content).models
+    except ValidationError as error:
+        msg = "; ".join(f"{path.name}: {_readable(each, content)}" for each in error.errors())
+        raise ValueError(msg) from None
     names = [row.name for row in rows]
     doubles = sorted({name for name in names if names.count(name) > 1})
     if doubles:
         msg = f"{path.name} describes {', '.join(doubles)} twice"
         raise ValueError(msg)
     return rows
+
+
+def _readable(error: Any, content: dict[str, Any]) -> str:
+    """Writes one problem of a file, and names the row that has it."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "value_error" and len(error["loc"]) == 2:  # of a whole row, which names itself
+        return message
+    steps = [str(step) for step in error["loc"] if step != "[key]"]
+    if len(steps) > 2:
+        name = content["models"][error["loc"][1]].get("name") or f"number {int(steps[1]) + 1}"
+        steps = [f"model {name}", *steps[2:]]
+    return f"{steps[0]}: {'.'.join(steps[1:])}: {message}" if len(steps) > 1 else f"{steps[0]}: {message}"
 
 
 def to_model(row: ModelRow, provider: str, *, simulated: bool = False) -> Model:

@@ -112,12 +112,16 @@ def _read_model_weights(
     routing: routing_pb2.RoutingPolicy, path: str, catalogue: Catalogue, violations: Violations
 ) -> tuple[tuple[str, float], ...]:
     weights: dict[str, float] = {}
+    before = len(violations.found)
     for name in _bounded(sorted(routing.model_weights), f"{path}.model_weights", violations):
         field = f"{path}.model_weights[{quote(name)}]"
         model = _known_model(name, field, catalogue, violations)
         weight = read_weight(routing.model_weights[name], field, violations)
         if model is not None:
             weights[model.name] = weights.get(model.name, 0.0) + weight
+    if weights and len(violations.found) == before:
+        fits = any(weights.values())
+        violations.check(fits, f"{path}.model_weights", "required", "give at least one weight above 0")
     return tuple(sorted(weights.items()))
 
 

@@ -6,7 +6,7 @@ Details and their meaning: google/rpc/error_details.proto and AIP-193. Pushback:
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import grpc
 from google.protobuf.message import Message
@@ -23,6 +23,7 @@ from muxer_grpc.domain.errors import (
     Reason,
     ResourceNotFound,
 )
+from muxer_grpc.domain.refusals import BudgetExceeded, MoneyLeaseExceeded, RateLimited, ResourceExists
 from muxer_grpc.rpc.replies import duration_message, summary_message
 
 DOMAIN = "muxer.v1"
@@ -56,6 +57,19 @@ CODES = {
     Reason.RESOURCE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Reason.DECISION_EXPIRED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.DECISION_STALE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+    Reason.PERMISSION_DENIED: grpc.StatusCode.PERMISSION_DENIED,
+    Reason.BUDGET_EXCEEDED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.MONEY_LEASE_EXCEEDED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.MONEY_LEASE_ENDED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.RATE_LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.STORAGE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Reason.REQUEST_CONFLICT: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.ANSWER_NOT_KEPT: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.SAFETY_BLOCKED: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.RESOURCE_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.REVISION_CONFLICT: grpc.StatusCode.ABORTED,
+    Reason.PRECONDITION_FAILED: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 # A retry of these costs money again, so gRPC must not do it by itself.
@@ -110,7 +124,25 @@ def _details_of(error: MuxerError) -> Iterator[Message]:
                 )
             ]
         )
-    elif isinstance(error, ResourceNotFound):
+    elif isinstance(error, BudgetExceeded):
+        yield _budget_failure(error)
+    elif isinstance(error, RateLimited):
+        yield _quota_failure(
+            subject=error.subject,
+            description=error.message,
+            metric=f"muxer.v1/{error.kind.value}_per_minute",
+            quota=f"{error.kind.value}_per_minute",
+            value=error.limit,
+        )
+    elif isinstance(error, MoneyLeaseExceeded):
+        yield _quota_failure(
+            subject=f"moneyLeases/{error.lease_id}",
+            description=error.message,
+            metric="muxer.v1/nano_usd",
+            quota=error.lease_id,
+            value=error.left,
+        )
+    elif isinstance(error, ResourceNotFound | ResourceExists):
         yield error_details_pb2.ResourceInfo(
             resource_type=f"muxer.v1.{error.kind}", resource_name=error.name, description=error.message
         )
@@ -120,6 +152,41 @@ def _details_of(error: MuxerError) -> Iterator[Message]:
         yield completion_pb2.CompletionFailure(summary=summary_message(error.summary))
     if error.retry_after_seconds is not None:
         yield error_details_pb2.RetryInfo(retry_delay=duration_message(max(0.0, error.retry_after_seconds)))
+
+
+def _budget_failure(error: BudgetExceeded) -> error_details_pb2.QuotaFailure:
+    budget = error.refusal.budget
+    subject = f"tenants/{budget.tenant_id}"
+    if budget.user_id:
+        subject += f"/users/{budget.user_id}"
+    if budget.key_id:
+        subject += f"/keys/{budget.key_id}"
+    return _quota_failure(
+        subject=subject,
+        description=error.message,
+        metric="muxer.v1/nano_usd",
+        quota=budget.id,
+        value=budget.limit_nano_usd,
+        dimensions={"period": budget.period.value, **error.metadata},
+    )
+
+
+def _quota_failure(
+    *, subject: str, description: str, metric: str, quota: str, value: int, dimensions: Mapping[str, str] | None = None
+) -> error_details_pb2.QuotaFailure:
+    return error_details_pb2.QuotaFailure(
+        violations=[
+            error_details_pb2.QuotaFailure.Violation(
+                subject=subject,
+                description=description,
+                api_service=DOMAIN,
+                quota_metric=metric,
+                quota_id=quota,
+                quota_dimensions=dimensions,
+                quota_value=value,
+            )
+        ]
+    )
 
 
 def _precondition_failure(exclusions: tuple[Exclusion, ...]) -> error_details_pb2.PreconditionFailure:

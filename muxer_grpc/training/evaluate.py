@@ -151,8 +151,10 @@ def routing(data: Path, learned: Learned) -> str:
     for path in sorted(data.glob(ROUTING_FILES)):
         with gzip.open(path, "rt", encoding="utf-8", newline="") as text:
             rows = list(csv.DictReader(text))
-        for subset in sorted({row["subset"] for row in rows}) if len({row["benchmark"] for row in rows}) == 1 else [""]:
-            chosen = [row for row in rows if row["subset"] == subset or not subset]
+        tasks: dict[str, list[dict[str, str]]] = {}
+        for row in rows:
+            tasks.setdefault(row["subset"] or row["benchmark"], []).append(row)
+        for _, chosen in sorted(tasks.items()):
             lines += _routing_line(path.name.removeprefix("routing_dev_").removesuffix(".csv.gz"), chosen, classifier)
     head = ["outcomes", "task", "prompts", "APGR", "length's", "CPT50", "CPT80", "saved at 95 %"]
     return table("Routing by gain; nothing was trained on outcomes", head, lines)

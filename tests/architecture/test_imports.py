@@ -31,6 +31,14 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         frozenset({"domain", "providers"}),
         IN_OUT | {"httpx", "httpx_aiohttp", "aiohttp", "multidict", "orjson", "pydantic"},
     ),
+    "storage": (
+        frozenset({"domain", "storage"}),
+        IN_OUT | {"sqlite3", "sqlalchemy", "alembic", "psycopg", "genai_prices", "orjson", "pydantic", "cryptography"},
+    ),
+    "identity": (
+        frozenset({"domain", "identity"}),
+        IN_OUT | {"jwt", "cryptography", "httpx", "httpx_aiohttp", "limits", "redis", "orjson", "pydantic"},
+    ),
     "telemetry": (frozenset({"domain", "telemetry"}), STANDARD),
     # jsonschema_rs is the wire's own library: it checks the schemas that callers send.
     "rpc": (
@@ -38,7 +46,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         IN_OUT | {"grpc", "grpc_reflection", "google", "muxer", "jsonschema_rs"},
     ),
 }
-SETTINGS = ("settings.py", "settings_loading.py", "settings_addresses.py")
+SETTINGS = ("settings.py", "settings_loading.py", "settings_addresses.py", "settings_modes.py")
 EVERYONE = (
     "bootstrap.py",
     "modes.py",

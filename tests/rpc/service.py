@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -113,6 +114,16 @@ CATALOGUE = Catalogue.of(MODELS, PROVIDERS, version="fleet-test", price_book_ver
 
 
 @dataclass
+class Clock:
+    """A clock that stands until a test moves it; in seconds since the epoch."""
+
+    at: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@dataclass
 class Service:
     """A running service and a channel to each of its listeners."""
 
@@ -137,11 +148,12 @@ async def running(
     options: Mapping[str, object] | None = None,
     catalogue: Catalogue = CATALOGUE,
     settings: Settings | None = None,
+    now: Callable[[], float] = time.time,
 ) -> AsyncGenerator[Service, None]:
     """Starts a service on free ports of the loopback address, and stops it."""
     acme = PlayedProvider(script)
     providers: dict[str, Provider] = {"acme": acme, "other": PlayedProvider()}
-    app = assemble(catalogue, providers, settings)
+    app = assemble(catalogue, providers, settings, now)
     calls = Calls(limits or CallLimits(), new_id)
     given = {"addresses": ("127.0.0.1:0",), **(options or {})}
     data = Listener(ListenerOptions(**given), {muxer_service.SERVICE: app.muxer}, calls)  # type: ignore[arg-type]

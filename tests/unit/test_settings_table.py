@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import Enum
 from typing import get_args
 
 import pytest
 from pydantic import BaseModel
 
+from muxer_grpc.modes import Mode
 from muxer_grpc.settings import ServerSettings, Settings
-from muxer_grpc.settings_loading import known_names, settings_table, variable_of
+from muxer_grpc.settings_loading import _shown, known_names, settings_table, variable_of
 
 
 def areas(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -44,3 +46,14 @@ def test_the_table_shows_defaults_as_one_writes_them() -> None:
     assert "| `MUXER_SERVER__REFLECTION` | `true` |" in table
     assert "| `MUXER_SERVER__WORKERS` | `1` |" in table
     assert "| `MUXER_TLS__KEY_FILE` |  |" in table
+    assert "| `MUXER_MODE` | `enhanced` |" in table
+
+
+def test_the_default_of_a_choice_is_shown_by_its_value_whatever_kind_of_enum_it_is() -> None:
+    class Plain(Enum):
+        ONE = "one"
+
+    class Mixed(str, Enum):
+        TWO = "two"
+
+    assert (_shown(Plain.ONE), _shown(Mixed.TWO), _shown(Mode.ENHANCED)) == ("`one`", "`two`", "`enhanced`")

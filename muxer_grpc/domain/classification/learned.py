@@ -32,6 +32,7 @@ INTENTS = (
     Intent.TRANSLATION,
     Intent.VISION,
 )
+_BLIND_GUESS = 1 / len(INTENTS)
 CAPABILITIES = tuple(Capability)
 SAFETY = len(INTENTS)
 FIRST_CAPABILITY = SAFETY + 1
@@ -92,7 +93,8 @@ class Learned:
         self._vector = slice(len(GROUP_NAMES), len(GROUP_NAMES) + vectors.shape[1])
         self._weights: Floats = np.vstack([arrays["dense"], arrays["direction"]], dtype=np.float32)
         self._safety_threshold = float(facts["safety_threshold"])
-        self._confidence = Curve(facts["confidence"])
+        # Below the curve's lowest point, confidence falls towards that of a blind guess.
+        self._confidence = Curve([(_BLIND_GUESS, _BLIND_GUESS), *facts["confidence"]])
         self._safety_confidence = Curve(facts["safety_confidence"])
         self._complexity = tuple(facts["complexity"])
         self._gain = GainScale(*(tuple(part) for part in facts["gain"]))

@@ -13,6 +13,9 @@ from muxer_grpc.domain.tasks import Capability, Intent
 SIMPLE_QUESTION_WORDS = 12
 SHORT_PROMPT_WORDS = 3
 
+# Where no rule holds, small talk is a guess, and right for about one prompt in five.
+NO_RULE_CONFIDENCE = 0.2
+
 SIMPLE = 0.15
 ORDINARY = 0.45
 CODE = 0.7
@@ -66,7 +69,7 @@ def intent_of(signals: Signals) -> tuple[Intent, float]:
     for holds, intent, confidence in rules:
         if holds:
             return intent, confidence
-    return Intent.CHAT_LITE, 0.4
+    return Intent.CHAT_LITE, NO_RULE_CONFIDENCE
 
 
 def complexity_of(signals: Signals) -> float:

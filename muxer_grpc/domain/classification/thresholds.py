@@ -14,7 +14,7 @@ DIRECT_CONFIDENCE = 0.7
 # Verdicts kept per intent, and how many weigh as much as the belief that the classifier is calibrated.
 WINDOW = 200
 BELIEF = 50
-# However wrong the classifier was, some prompts stay below and some above a threshold.
+# However wrong the classifier was, feedback leaves some prompts below and some above a threshold.
 LEAST, MOST = 0.05, 0.95
 
 
@@ -28,7 +28,8 @@ class Thresholds:
     """Below `low` a cheap model may be asked; from `direct` on the intent is taken as settled.
 
     Both are meant as chances of being right. Feedback shows by how much the stated confidence of an intent is too high
-    or too low; its thresholds move by that much, the more verdicts there are the more.
+    or too low; its thresholds move by that much, the more verdicts there are the more. Without feedback they are as
+    set, 0 and 1 included; the same feedback in the same order always gives the same thresholds.
     """
 
     def __init__(self, low: float = LOW_CONFIDENCE, direct: float = DIRECT_CONFIDENCE) -> None:
@@ -39,11 +40,11 @@ class Thresholds:
 
     def low(self, intent: Intent) -> float:
         """Gives the confidence below which this intent is in doubt."""
-        return min(MOST, max(LEAST, self._low + self._shift[intent]))
+        return _moved(self._low, self._shift[intent])
 
     def direct(self, intent: Intent) -> float:
         """Gives the confidence from which on this intent is settled."""
-        return min(MOST, max(LEAST, self._direct + self._shift[intent]))
+        return _moved(self._direct, self._shift[intent])
 
     def record(self, intent: Intent, confidence: float, *, right: bool) -> None:
         """Takes a verdict on a classification as feedback."""
@@ -51,3 +52,8 @@ class Thresholds:
         verdicts.append(_Verdict(confidence, right))
         excess = sum(verdict.confidence - verdict.right for verdict in verdicts)
         self._shift[intent] = excess / (len(verdicts) + BELIEF)
+
+
+def _moved(start: float, shift: float) -> float:
+    """Moves a threshold within bounds that never exclude where it was set."""
+    return min(max(MOST, start), max(min(LEAST, start), start + shift))

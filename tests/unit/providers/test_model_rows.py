@@ -103,6 +103,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a quality by capability below zero": ({"capability_quality": {"code": -0.1}}, "greater than or equal to 0"),
     "a quality by capability that is no number": ({"capability_quality": {"code": float("nan")}}, "finite|equal"),
     "no window": ({"context_window": 0}, "greater than 0"),
+    "a quality at pictures that it takes none of": (
+        {"intent_quality": {"vision": 0.5}},
+        "model m is rated at pictures",
+    ),
+    "a quality at an unknown capability": ({"capability_quality": {"telepathy": 0.5}}, "mathematical"),
+    "a quality without a source": ({"quality": 0.5, "quality_source": ""}, "at least 1 character"),
 }
 
 
@@ -139,8 +145,92 @@ def test_an_adapter_without_a_file_has_no_rows() -> None:
     assert load_rows("nobody") == ()
 
 
-def test_a_file_that_describes_a_model_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "twice.toml").write_text('[[models]]\nname = "m"\n\n[[models]]\nname = "m"\n', encoding="utf-8")
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of rows; files in it need names of their own, since what was read is kept."""
     monkeypatch.setattr(model_rows, "_FOLDER", tmp_path)
+    return tmp_path
+
+
+def test_a_file_that_describes_a_model_twice_is_refused(folder: Path) -> None:
+    (folder / "twice.toml").write_text('[[models]]\nname = "m"\n\n[[models]]\nname = "m"\n', encoding="utf-8")
     with pytest.raises(ValueError, match=r"twice\.toml describes m twice"):
         load_rows("twice")
+
+
+BAD_ROWS = {
+    "context_window = 10\nmax_output_tokens = 11": "model bad writes more than its context window holds",
+    "intent_quality = { vision = 0.5 }": "model bad is rated at pictures and takes none",
+    "intent_quality = { gossip = 0.5 }": "model bad: intent_quality.gossip: Input should be 'chat_lite'",
+    "intent_quality = { code_gen = 1.5 }": "model bad: intent_quality.code_gen: Input should be less than or equal",
+    "capability_quality = { code = -1 }": "model bad: capability_quality.code: Input should be greater than or equal",
+    "quality = 2": "model bad: quality: Input should be less than or equal to 1",
+    "colour = 'red'": "model bad: colour: Extra inputs are not permitted",
+}
+
+
+@pytest.mark.parametrize("number", range(len(BAD_ROWS)))
+def test_a_file_with_a_bad_row_is_refused_and_the_row_is_named(folder: Path, number: int) -> None:
+    line, message = list(BAD_ROWS.items())[number]
+    (folder / f"bad{number}.toml").write_text(
+        f"[[models]]\nname = 'good'\n[[models]]\nname = 'bad'\n{line}\n", encoding="utf-8"
+    )
+    with pytest.raises(ValueError) as raised:
+        load_rows(f"bad{number}")
+    assert str(raised.value).startswith(f"bad{number}.toml: {message}")
+
+
+def test_every_bad_row_of_a_file_is_told_at_once_and_one_without_a_name_by_its_number(folder: Path) -> None:
+    (folder / "several.toml").write_text(
+        "[[models]]\ntier = 'economy'\n[[models]]\nname = 'b'\nquality = 2\n", encoding="utf-8"
+    )
+    with pytest.raises(ValueError) as raised:
+        load_rows("several")
+    told = str(raised.value).split("; ")
+    assert [each.partition(": ")[2].partition(": ")[0] for each in told] == ["model number 1", "model b"]
+
+
+SHIPPED = [(adapter, each) for adapter in sorted(adapters()) for each in load_rows(adapter)]
+
+
+@pytest.mark.parametrize(("adapter", "each"), SHIPPED, ids=[f"{adapter}/{each.name}" for adapter, each in SHIPPED])
+def test_a_shipped_row_is_rated_from_0_to_1_and_its_source_claims_no_measurement(adapter: str, each: ModelRow) -> None:
+    assert each.quality is not None
+    assert all(0 < q < 1 for q in (each.quality, *each.intent_quality.values(), *each.capability_quality.values()))
+    assert each.quality_source.startswith("invented" if adapter == "sandbox" else "prior: ")
+    if each.intent_quality or each.capability_quality:
+        assert each.quality_source != model_rows.UNMEASURED, "it does not say why the model departs from its quality"
+
+
+@pytest.mark.parametrize(("adapter", "each"), SHIPPED, ids=[f"{adapter}/{each.name}" for adapter, each in SHIPPED])
+def test_a_shipped_row_rates_only_where_the_model_departs_from_its_overall_quality(
+    adapter: str, each: ModelRow
+) -> None:
+    assert each.quality not in {*each.intent_quality.values(), *each.capability_quality.values()}
+    assert Feature.VISION in each.features or Intent.VISION not in each.intent_quality
+
+
+@pytest.mark.parametrize("adapter", ["openai", "anthropic", "mistral", "xai", "ollama", "sandbox"])
+def test_no_economy_model_is_rated_above_a_premium_one_of_its_vendor_at_reasoning(adapter: str) -> None:
+    at_reasoning: dict[Tier, list[float]] = {tier: [] for tier in Tier}
+    for each in load_rows(adapter):
+        assert each.quality is not None
+        at_reasoning[each.tier].append(each.intent_quality.get(Intent.DEEP_REASON, each.quality))
+    assert min(at_reasoning[Tier.PREMIUM]) >= max(at_reasoning[Tier.ECONOMY])
+
+
+SPECIALISTS = {
+    ("mistral", "codestral-2508"): Intent.CODE_GEN,
+    ("xai", "grok-build-0.1"): Intent.CODE_GEN,
+    ("ollama", "qwen2.5-coder"): Intent.CODE_GEN,
+    ("ollama", "deepseek-r1"): Intent.DEEP_REASON,
+    ("ollama", "llava"): Intent.VISION,
+}
+
+
+@pytest.mark.parametrize(("adapter", "name"), SPECIALISTS)
+def test_a_specialised_model_is_rated_best_at_what_it_is_for(adapter: str, name: str) -> None:
+    each = next(each for each in load_rows(adapter) if each.name == name)
+    best = each.intent_quality[SPECIALISTS[adapter, name]]
+    assert best > each.quality
+    assert best == max(each.intent_quality.values())

@@ -68,6 +68,21 @@ class _Connection:
         }
 
 
+Decision = routing_pb2.RouteDecision | str | None
+
+
+def _request(kind: Any, prompt: Prompt, decision: Decision, options: SpecOptions) -> Any:
+    """Makes a request that takes up a decision, given whole or by its id; None: it is decided anew.
+
+    Raises ValueError for a decision without an id, which would be decided anew without a word.
+    """
+    decision_id = decision.decision_id if isinstance(decision, routing_pb2.RouteDecision) else decision
+    if decision_id == "":
+        msg = "the decision has no id; give one that route() returned, or None to decide anew"
+        raise ValueError(msg)
+    return kind(spec=build_spec(prompt, **options), decision_id=decision_id)
+
+
 def _completion(reply: muxer_service_pb2.CompleteResponse) -> Completion:
     return Completion(reply.decision, reply.message, reply.summary)
 
@@ -93,24 +108,34 @@ class AsyncMuxerClient(_Connection):
         self._channels.clear()
 
     async def complete(
-        self, prompt: Prompt, *, timeout: float | None = None, **options: Unpack[SpecOptions]
+        self,
+        prompt: Prompt,
+        *,
+        decision: Decision = None,
+        timeout: float | None = None,
+        **options: Unpack[SpecOptions],
     ) -> Completion:
-        """Answers in one reply."""
-        request = muxer_service_pb2.CompleteRequest(spec=build_spec(prompt, **options))
+        """Answers in one reply; with `decision`, by that of a `route` of the same prompt and options."""
+        request = _request(muxer_service_pb2.CompleteRequest, prompt, decision, options)
         with typed_errors():
             return _completion(await self._muxer().Complete(request, **self._call_options(timeout)))
 
     def stream(
-        self, prompt: Prompt, *, timeout: float | None = None, **options: Unpack[SpecOptions]
+        self,
+        prompt: Prompt,
+        *,
+        decision: Decision = None,
+        timeout: float | None = None,
+        **options: Unpack[SpecOptions],
     ) -> AsyncCompletionStream:
-        """Answers as a stream."""
-        request = muxer_service_pb2.StreamCompleteRequest(spec=build_spec(prompt, **options))
+        """Answers as a stream; `decision` as in `complete`."""
+        request = _request(muxer_service_pb2.StreamCompleteRequest, prompt, decision, options)
         return AsyncCompletionStream(self._muxer().StreamComplete(request, **self._call_options(timeout)))
 
     async def route(
         self, prompt: Prompt, *, timeout: float | None = None, **options: Unpack[SpecOptions]
     ) -> routing_pb2.RouteDecision:
-        """Decides which model would answer."""
+        """Decides which model would answer; `complete` and `stream` take the decision up."""
         request = muxer_service_pb2.RouteRequest(spec=build_spec(prompt, **options))
         with typed_errors():
             reply = await self._muxer().Route(request, **self._call_options(timeout))
@@ -174,23 +199,35 @@ class MuxerClient(_Connection):
             channel.close()
         self._channels.clear()
 
-    def complete(self, prompt: Prompt, *, timeout: float | None = None, **options: Unpack[SpecOptions]) -> Completion:
-        """Answers in one reply."""
-        request = muxer_service_pb2.CompleteRequest(spec=build_spec(prompt, **options))
+    def complete(
+        self,
+        prompt: Prompt,
+        *,
+        decision: Decision = None,
+        timeout: float | None = None,
+        **options: Unpack[SpecOptions],
+    ) -> Completion:
+        """Answers in one reply; with `decision`, by that of a `route` of the same prompt and options."""
+        request = _request(muxer_service_pb2.CompleteRequest, prompt, decision, options)
         with typed_errors():
             return _completion(self._muxer().Complete(request, **self._call_options(timeout)))
 
     def stream(
-        self, prompt: Prompt, *, timeout: float | None = None, **options: Unpack[SpecOptions]
+        self,
+        prompt: Prompt,
+        *,
+        decision: Decision = None,
+        timeout: float | None = None,
+        **options: Unpack[SpecOptions],
     ) -> CompletionStream:
-        """Answers as a stream."""
-        request = muxer_service_pb2.StreamCompleteRequest(spec=build_spec(prompt, **options))
+        """Answers as a stream; `decision` as in `complete`."""
+        request = _request(muxer_service_pb2.StreamCompleteRequest, prompt, decision, options)
         return CompletionStream(self._muxer().StreamComplete(request, **self._call_options(timeout)))
 
     def route(
         self, prompt: Prompt, *, timeout: float | None = None, **options: Unpack[SpecOptions]
     ) -> routing_pb2.RouteDecision:
-        """Decides which model would answer."""
+        """Decides which model would answer; `complete` and `stream` take the decision up."""
         request = muxer_service_pb2.RouteRequest(spec=build_spec(prompt, **options))
         with typed_errors():
             decision: routing_pb2.RouteDecision = self._muxer().Route(request, **self._call_options(timeout)).decision

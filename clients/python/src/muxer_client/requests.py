@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypedDict, Unpack
 
 from google.protobuf import json_format
@@ -15,12 +16,24 @@ ROLES = {
     "assistant": chat_pb2.ROLE_ASSISTANT,
 }
 
+FACTORS = tuple(field.name for field in routing_pb2.RoutingWeights.DESCRIPTOR.fields)
+FEATURES = {
+    name.removeprefix("MODEL_FEATURE_").lower(): number
+    for name, number in routing_pb2.ModelFeature.items()
+    if number != routing_pb2.MODEL_FEATURE_UNSPECIFIED
+}
+
 # A prompt, whole messages, pairs of role and text, or a ready spec.
 Prompt = str | chat_pb2.CompletionSpec | Sequence[chat_pb2.Message | tuple[str, str]]
 
 
 class SpecOptions(TypedDict, total=False):
-    """What a completion can be asked for, by name; see CompletionSpec in chat.proto."""
+    """What a completion can be asked for, by name; see CompletionSpec in chat.proto.
+
+    Those from `strategy` on are the fields of RoutingPolicy in routing.proto, and are added to `routing` where both are
+    given: `weights` by factor (quality, cost, performance, availability), `max_latency` in seconds,
+    `required_features` by name (vision, tools, json, json_schema, reasoning).
+    """
 
     model: str
     system: str
@@ -35,9 +48,22 @@ class SpecOptions(TypedDict, total=False):
     stop: Iterable[str]
     max_output_tokens: int
     reasoning_effort: str
-    routing: routing_pb2.RoutingPolicy
     labels: Mapping[str, str]
     vendor_options: Mapping[str, Mapping[str, Any]]
+    routing: routing_pb2.RoutingPolicy
+    strategy: str
+    weights: Mapping[str, float] | routing_pb2.RoutingWeights
+    quality_target: float
+    max_latency: float | timedelta
+    max_cost_nano_usd: int
+    model_weights: Mapping[str, float]
+    allowed_models: Iterable[str]
+    denied_models: Iterable[str]
+    allowed_providers: Iterable[str]
+    denied_providers: Iterable[str]
+    allowed_regions: Iterable[str]
+    required_features: Iterable[str]
+    fall_back: bool
 
 
 def message(role: str, text: str) -> chat_pb2.Message:
@@ -49,7 +75,10 @@ def message(role: str, text: str) -> chat_pb2.Message:
 
 
 def build_spec(prompt: Prompt, **options: Unpack[SpecOptions]) -> chat_pb2.CompletionSpec:
-    """Makes a spec; options are added to a ready one. Raises TypeError on an unknown option."""
+    """Makes a spec; options are added to a ready one.
+
+    Raises TypeError on an unknown option, and ValueError on a value that no spec can hold.
+    """
     spec = chat_pb2.CompletionSpec()
     if isinstance(prompt, chat_pb2.CompletionSpec):
         spec.CopyFrom(prompt)
@@ -57,12 +86,14 @@ def build_spec(prompt: Prompt, **options: Unpack[SpecOptions]) -> chat_pb2.Compl
         spec.messages.append(message("user", prompt))
     else:
         spec.messages.extend(m if isinstance(m, chat_pb2.Message) else message(*m) for m in prompt)
-    for name, value in options.items():
-        if name not in _WRITERS:
-            msg = f"unknown option {name!r}; known are {', '.join(sorted(_WRITERS))}"
-            raise TypeError(msg)
+    unknown = sorted(options.keys() - _WRITERS.keys())
+    if unknown:
+        msg = f"unknown option {unknown[0]!r}; known are {', '.join(sorted(_WRITERS))}"
+        raise TypeError(msg)
+    for name, write in _WRITERS.items():
+        value = options.get(name)
         if value is not None:
-            _WRITERS[name](spec, value)
+            write(spec, value)
     return spec
 
 
@@ -91,21 +122,90 @@ def _set_vendor_options(spec: chat_pb2.CompletionSpec, options: Mapping[str, Map
     json_format.ParseDict({name: dict(value) for name, value in options.items()}, spec.vendor_options)
 
 
+def _set_weights(spec: chat_pb2.CompletionSpec, weights: Mapping[str, float] | routing_pb2.RoutingWeights) -> None:
+    if not isinstance(weights, routing_pb2.RoutingWeights):
+        for factor in weights:
+            _check_known("factor", factor, FACTORS)
+        weights = routing_pb2.RoutingWeights(**weights)
+    spec.routing.weights.CopyFrom(weights)
+
+
+def _set_max_latency(spec: chat_pb2.CompletionSpec, longest: float | timedelta) -> None:
+    if not isinstance(longest, timedelta):
+        try:
+            longest = timedelta(seconds=longest)
+        except (OverflowError, ValueError):
+            msg = f"max_latency: {longest} is no number of seconds"
+            raise ValueError(msg) from None
+    spec.routing.max_latency.FromTimedelta(longest)
+
+
+def _set_model_weights(spec: chat_pb2.CompletionSpec, weights: Mapping[str, float]) -> None:
+    spec.routing.model_weights.clear()
+    spec.routing.model_weights.update(weights)
+
+
+def _set_features(spec: chat_pb2.CompletionSpec, names: Iterable[str]) -> None:
+    wanted = _listed(names)
+    for name in wanted:
+        _check_known("feature", name, FEATURES)
+    spec.routing.required_features[:] = [FEATURES[name] for name in wanted]  # type: ignore[misc]
+
+
+def _check_known(kind: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        msg = f"{name!r} is not a {kind}; known are {', '.join(known)}"
+        raise ValueError(msg)
+
+
+def _set_rule(name: str) -> Any:
+    def write(spec: chat_pb2.CompletionSpec, value: Any) -> None:
+        setattr(spec.routing, name, value)
+
+    return write
+
+
+def _set_rule_names(name: str) -> Any:
+    def write(spec: chat_pb2.CompletionSpec, names: Iterable[str]) -> None:
+        getattr(spec.routing, name)[:] = _listed(names)
+
+    return write
+
+
+def _listed(names: Iterable[str]) -> list[str]:
+    """Takes one string for a list of one, not for its letters."""
+    return [names] if isinstance(names, str) else list(names)
+
+
+# In the order in which they are written: a whole policy comes before what is added to it.
 _WRITERS: dict[str, Any] = {
     "model": lambda spec, name: setattr(spec, "requested_model", name),
     "system": lambda spec, text: spec.messages.insert(0, message("system", text)),
     "tools": lambda spec, tools: spec.tools.extend(tools),
     "tool_choice": lambda spec, choice: spec.tool_choice.CopyFrom(choice),
-    "json_schema": _set_json_schema,
     "json_output": _set_json_output,
+    "json_schema": _set_json_schema,
     "temperature": _set_sampling("temperature"),
     "top_p": _set_sampling("top_p"),
     "top_k": _set_sampling("top_k"),
     "seed": _set_sampling("seed"),
-    "stop": lambda spec, stops: spec.stop.extend(stops),
+    "stop": lambda spec, stops: spec.stop.extend(_listed(stops)),
     "max_output_tokens": lambda spec, bound: setattr(spec, "max_output_tokens", bound),
     "reasoning_effort": _set_effort,
-    "routing": lambda spec, policy: spec.routing.CopyFrom(policy),
     "labels": lambda spec, labels: spec.labels.update(labels),
     "vendor_options": _set_vendor_options,
+    "routing": lambda spec, policy: spec.routing.CopyFrom(policy),
+    "strategy": _set_rule("strategy"),
+    "weights": _set_weights,
+    "quality_target": _set_rule("quality_target"),
+    "max_latency": _set_max_latency,
+    "max_cost_nano_usd": _set_rule("max_cost_nano_usd"),
+    "model_weights": _set_model_weights,
+    "allowed_models": _set_rule_names("allowed_models"),
+    "denied_models": _set_rule_names("denied_models"),
+    "allowed_providers": _set_rule_names("allowed_providers"),
+    "denied_providers": _set_rule_names("denied_providers"),
+    "allowed_regions": _set_rule_names("allowed_regions"),
+    "required_features": _set_features,
+    "fall_back": _set_rule("fall_back"),
 }

@@ -58,7 +58,7 @@ REASONING_EFFORT_MEDIUM: ReasoningEffort
 REASONING_EFFORT_HIGH: ReasoningEffort
 
 class CompletionSpec(_message.Message):
-    __slots__ = ("messages", "tools", "tool_choice", "response_format", "sampling", "stop", "max_output_tokens", "requested_model", "routing", "labels", "vendor_options", "reasoning_effort")
+    __slots__ = ("messages", "tools", "tool_choice", "response_format", "sampling", "stop", "max_output_tokens", "requested_model", "routing", "labels", "vendor_options", "reasoning_effort", "request_id", "money_lease")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,8 @@ class CompletionSpec(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     VENDOR_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     REASONING_EFFORT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    MONEY_LEASE_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     tools: _containers.RepeatedCompositeFieldContainer[Tool]
     tool_choice: ToolChoice
@@ -90,7 +92,9 @@ class CompletionSpec(_message.Message):
     labels: _containers.ScalarMap[str, str]
     vendor_options: _struct_pb2.Struct
     reasoning_effort: ReasoningEffort
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop: _Optional[_Iterable[str]] = ..., max_output_tokens: _Optional[int] = ..., requested_model: _Optional[str] = ..., routing: _Optional[_Union[_routing_pb2.RoutingPolicy, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., vendor_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., reasoning_effort: _Optional[_Union[ReasoningEffort, str]] = ...) -> None: ...
+    request_id: str
+    money_lease: str
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop: _Optional[_Iterable[str]] = ..., max_output_tokens: _Optional[int] = ..., requested_model: _Optional[str] = ..., routing: _Optional[_Union[_routing_pb2.RoutingPolicy, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., vendor_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., reasoning_effort: _Optional[_Union[ReasoningEffort, str]] = ..., request_id: _Optional[str] = ..., money_lease: _Optional[str] = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("role", "parts")

@@ -1,0 +1,116 @@
+"""What the ledger holds: reservations, which are promises to pay, and entries, which are what was paid.
+
+Money is in nano-USD, times are microseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from muxer_grpc.domain.enumeration import Named
+from muxer_grpc.domain.money import NO_USAGE, Usage
+from muxer_grpc.domain.tenancy import Subject
+
+
+class EntryOutcome(Named):
+    """Says how the attempt of an entry ended. ABANDONED: the process died before it could say."""
+
+    COMPLETE = "complete"
+    LENGTH = "length"
+    FILTERED = "filtered"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A promise to pay at most `amount_nano_usd`, made before the first attempt.
+
+    `expected_nano_usd` is booked when the process dies before it can settle. After `lease_until_us` anybody may settle
+    it so. With a `money_lease_id` it is held on that lease of money instead of on the budgets. `request_id` and
+    `fingerprint` make it idempotent, where they are given.
+    """
+
+    completion_id: str
+    subject: Subject
+    amount_nano_usd: int
+    expected_nano_usd: int
+    created_us: int
+    lease_until_us: int
+    instance_id: str
+    decision_id: str = ""
+    model: str = ""
+    provider: str = ""
+    price_book_version: str = ""
+    money_lease_id: str = ""
+    request_id: str = ""
+    fingerprint: bytes = b""
+    idempotent_until_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One attempt as it was paid for. The sum of a completion's entries is its cost; durations are microseconds."""
+
+    completion_id: str
+    attempt: int
+    subject: Subject
+    cost_nano_usd: int
+    cost_pico_usd: int
+    outcome: EntryOutcome
+    created_us: int
+    settled_us: int
+    principal: str = ""
+    request_id: str = ""
+    decision_id: str = ""
+    strategy: str = ""
+    intent: str = ""
+    requested_model: str = ""
+    model: str = ""
+    provider: str = ""
+    reported_model: str = ""
+    failure_class: str = ""
+    usage: Usage = NO_USAGE
+    price_book_version: str = ""
+    reserved_nano_usd: int = 0
+    money_lease_id: str = ""
+    duration_us: int = 0
+    first_token_us: int | None = None
+    streamed: bool = False
+    flagged: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a completion came to: its entries, and its answer where a request id makes it repeatable (sealed bytes)."""
+
+    completion_id: str
+    entries: tuple[LedgerEntry, ...]
+    settled_us: int
+    answer: bytes | None = None
+    decision: bytes | None = None
+
+    @property
+    def cost_nano_usd(self) -> int:
+        """Sums the entries."""
+        return sum(entry.cost_nano_usd for entry in self.entries)
+
+
+class RequestState(Named):
+    """Says how far the completion of a request id is."""
+
+    RUNNING = "running"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRequest:
+    """A request id that was seen before: whose completion it is, how far that is, and its sealed answer."""
+
+    completion_id: str
+    state: RequestState
+    fingerprint: bytes
+    answer: bytes | None = None

@@ -1,0 +1,164 @@
+"""The database: SQLite in a file, or PostgreSQL. Opens connections, and says in our words when it cannot be reached.
+
+Two kinds of connections serve. What admin services read and change goes through SQLAlchemy's async engine. The ledger's
+writer has a plain connection in a thread of its own (see committer.py), where a batch of many requests is one hand-over
+instead of one per statement.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from muxer_grpc.domain.refusals import StorageUnavailable
+
+_log = logging.getLogger(__name__)
+
+# A writer waits this long for another process's transaction, in seconds.
+BUSY_SECONDS = 5.0
+CONNECT_SECONDS = 5
+# What PostgreSQL may take for one statement of ours, in milliseconds, lock waits included.
+STATEMENT_MILLISECONDS = 10_000
+POOL_SIZE = 5
+
+READ_ONLY = "muxer_read_only"
+
+
+class BadStorageUrl(ValueError):
+    """A storage URL that names no database we know; the message holds no password."""
+
+
+def checked_url(text: str) -> URL:
+    """Reads a storage URL. Raises BadStorageUrl."""
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        msg = "it must be sqlite:///file or postgresql://user:password@host/database"
+        raise BadStorageUrl(msg) from None
+    backend = url.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        msg = f"{backend} is not supported: use sqlite:///file or postgresql://user:password@host/database"
+        raise BadStorageUrl(msg)
+    if backend == "sqlite" and url.database in (None, "", ":memory:"):
+        msg = "a database in memory would be forgotten with each connection: give a file, as sqlite:///muxer.db"
+        raise BadStorageUrl(msg)
+    return url
+
+
+class Database:
+    """One database. Build it inside the running loop, and close it there."""
+
+    def __init__(self, text: str) -> None:
+        self.url = checked_url(text)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._engine: AsyncEngine | None = None
+
+    @property
+    def shown(self) -> str:
+        """Names the database without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncConnection, None]:
+        """Opens a transaction that changes nothing. Raises StorageUnavailable."""
+        try:
+            async with self._async_engine().connect() as connection:
+                yield await connection.execution_options(**{READ_ONLY: True})
+        except SQLAlchemyError as error:
+            raise told(error) from error
+
+    @asynccontextmanager
+    async def change(self) -> AsyncGenerator[AsyncConnection, None]:
+        """Opens a transaction, and commits it on leaving without an error. Raises StorageUnavailable."""
+        try:
+            async with self._async_engine().begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise told(error) from error
+
+    def sync_engine(self) -> Engine:
+        """Makes an engine for a thread of its own; whoever asks for it disposes of it."""
+        url = self.url.set(drivername="sqlite+pysqlite" if self.is_sqlite else "postgresql+psycopg")
+        engine = create_engine(url, poolclass=NullPool, connect_args=self._connect_arguments())
+        if self.is_sqlite:
+            _prepare_sqlite(engine)
+        return engine
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        if self._engine is not None:
+            await self._engine.dispose()
+
+    def _async_engine(self) -> AsyncEngine:
+        if self._engine is None:
+            url = self.url.set(drivername="sqlite+aiosqlite" if self.is_sqlite else "postgresql+psycopg")
+            self._engine = create_async_engine(
+                url,
+                connect_args=self._connect_arguments(),
+                pool_size=POOL_SIZE,
+                max_overflow=POOL_SIZE,
+                pool_timeout=BUSY_SECONDS,
+                # A connection that a restart of the database has broken is found before it is used.
+                pool_pre_ping=not self.is_sqlite,
+            )
+            if self.is_sqlite:
+                _prepare_sqlite(self._engine.sync_engine)
+        return self._engine
+
+    def _connect_arguments(self) -> dict[str, Any]:
+        if self.is_sqlite:
+            return {"timeout": BUSY_SECONDS, "check_same_thread": False}
+        return {
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": "muxer",
+            "options": f"-c statement_timeout={STATEMENT_MILLISECONDS}",
+        }
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Sets what SQLite leaves to each connection, and takes transactions out of the driver's hands.
+
+    In WAL mode with synchronous=NORMAL a committed transaction survives the death of the process at any point; the last
+    ones may be lost when the machine itself loses power (https://www.sqlite.org/pragma.html#pragma_synchronous).
+    """
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: object) -> None:
+        # The driver would begin transactions late and as readers, which fail when they turn writers.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for setting in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000"):
+            cursor.execute(f"PRAGMA {setting}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        read_only = connection.get_execution_options().get(READ_ONLY)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def told(error: Exception) -> Exception:
+    """Gives the error that callers see for a database's: StorageUnavailable where it is its state, else the same."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(error, OperationalError | InterfaceError) or is_passing(cause):
+        _log.warning("the database cannot be used: %s", type(cause).__name__)
+        return StorageUnavailable()
+    return error
+
+
+def is_passing(cause: object) -> bool:
+    """Tells whether a driver's error is of the database's state (gone, locked, full) and not of what was asked."""
+    if isinstance(cause, sqlite3.OperationalError):
+        # "no such table" and the like are ours.
+        return not str(cause).startswith(("no such", "near ", "table ", "duplicate column"))
+    return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError | TimeoutError | OSError)
