@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from muxer_grpc.domain.completion import ProviderEvent, ProviderRequest, Summary
+from muxer_grpc.domain.directory import Account, ApiKey
 from muxer_grpc.domain.errors import FailureClass
 from muxer_grpc.domain.ledger import KnownRequest, Reservation, Settlement
-from muxer_grpc.domain.tenancy import Credentials, Principal
+from muxer_grpc.domain.tenancy import Credentials, Principal, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +96,20 @@ class Accounts(Protocol):
 
     async def known(self, tenant_id: str, request_id: str) -> KnownRequest | None:
         """Looks up a request id. Raises StorageUnavailable."""
+        ...
+
+
+class Directory(Protocol):
+    """Looks up who may call. Each method raises StorageUnavailable."""
+
+    async def key(self, key_id: str) -> ApiKey | None:
+        """Looks up a key by its public id, revoked and expired ones too."""
+        ...
+
+    async def account(self, tenant_id: str, user_id: str) -> Account | None:
+        """Looks up a user and its tenant."""
+        ...
+
+    async def ensure_account(self, tenant_id: str, user_id: str, role: Role) -> Account | None:
+        """Looks up a user and makes it, with the default budgets, where it is not there; None without the tenant."""
         ...

@@ -1,4 +1,4 @@
-"""The time that a call has, and a way to end it from outside."""
+"""A call under way: whose it is, the time that it has, and a way to end it from outside."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from muxer_grpc.domain.errors import DeadlineExceeded, MuxerError
+from muxer_grpc.domain.tenancy import LOCAL, Principal
 
 T = TypeVar("T")
 
@@ -16,12 +17,13 @@ class TimeLimit:
 
     Only `wait` is bounded, never a `yield`: a timeout that struck while a generator is suspended would hit the
     generator's consumer instead. One timer serves all waits of a call, since a stream waits some hundred times; the
-    rest is what asyncio.timeout does. All waits of a call are those of one task.
+    rest is what asyncio.timeout does. All waits of a call are those of one task. `principal` is whoever makes the call.
     """
 
-    __slots__ = ("_cancelling", "_deadline", "_ended", "_error", "_struck", "_task", "_timer", "_waiting")
+    __slots__ = ("_cancelling", "_deadline", "_ended", "_error", "_struck", "_task", "_timer", "_waiting", "principal")
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, principal: Principal = LOCAL) -> None:
+        self.principal = principal
         self._deadline = deadline
         self._error: MuxerError = DeadlineExceeded("the deadline passed before the answer was complete")
         self._ended = False
