@@ -84,14 +84,47 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptDecision:
+    """A decision as history keeps it: its document holds no prompt. `completion_id` is empty for a dry run."""
+
+    decision_id: str
+    subject: Subject
+    strategy: str
+    intent: str
+    selected_model: str
+    fingerprint: bytes
+    document: bytes
+    created_us: int
+    expires_us: int
+    completion_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptContent:
+    """A prompt and its answer as the tenant's policy has them kept: as keyed digests, and as text or not."""
+
+    prompt_digest: bytes
+    answer_digest: bytes
+    expires_us: int
+    prompt: bytes | None = None
+    answer: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
-    """What a completion came to: its entries, and its answer where a request id makes it repeatable (sealed bytes)."""
+    """What a completion came to: its entries, and its answer where a request id makes it repeatable (sealed bytes).
+
+    `answered` is false where the same request id may try again, since nothing came of this completion.
+    """
 
     completion_id: str
     entries: tuple[LedgerEntry, ...]
     settled_us: int
+    request_id: str = ""
+    answered: bool = False
     answer: bytes | None = None
-    decision: bytes | None = None
+    decision: KeptDecision | None = None
+    content: KeptContent | None = None
 
     @property
     def cost_nano_usd(self) -> int:

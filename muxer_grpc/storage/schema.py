@@ -38,6 +38,8 @@ metadata = MetaData(
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")
 
 ID = String(64)
+# Users are named by e-mail addresses, subjects of tokens, accounts of services; ASCII, so that characters are bytes.
+USER_ID = String(128)
 NAME = String(256)
 
 
@@ -70,7 +72,7 @@ users = Table(
     "users",
     metadata,
     _of_tenant(),
-    Column("id", ID, nullable=False),
+    Column("id", USER_ID, nullable=False),
     Column("display_name", NAME, nullable=False, default=""),
     Column("role", String(16), nullable=False),
     Column("suspended", Boolean, nullable=False, default=False),
@@ -85,7 +87,7 @@ api_keys = Table(
     metadata,
     Column("id", ID, primary_key=True),
     _of_tenant(),
-    Column("user_id", ID, nullable=False),
+    Column("user_id", USER_ID, nullable=False),
     Column("display_name", NAME, nullable=False, default=""),
     # What may be shown of the key: its beginning. The secret itself is nowhere; `digest` is its peppered HMAC.
     Column("prefix", String(32), nullable=False),
@@ -110,7 +112,7 @@ budgets = Table(
     Column("id", ID, primary_key=True),
     _of_tenant(),
     # Empty: the budget is the whole tenant's.
-    Column("user_id", ID, nullable=False, default=""),
+    Column("user_id", USER_ID, nullable=False, default=""),
     Column("key_id", ID, nullable=False, default=""),
     Column("period", String(16), nullable=False),
     Column("time_zone", String(64), nullable=False),
@@ -142,7 +144,7 @@ money_leases = Table(
     metadata,
     Column("id", ID, primary_key=True),
     _of_tenant(),
-    Column("user_id", ID, nullable=False),
+    Column("user_id", USER_ID, nullable=False),
     Column("key_id", ID, nullable=False, default=""),
     Column("amount_nano_usd", BigInteger, nullable=False),
     Column("spent_nano_usd", BigInteger, nullable=False, default=0),
@@ -163,7 +165,7 @@ reservations = Table(
     metadata,
     Column("completion_id", ID, primary_key=True),
     _of_tenant(),
-    Column("user_id", ID, nullable=False),
+    Column("user_id", USER_ID, nullable=False),
     Column("key_id", ID, nullable=False, default=""),
     Column("money_lease_id", ID, nullable=False, default=""),
     Column("amount_nano_usd", BigInteger, nullable=False),
@@ -188,7 +190,7 @@ ledger_entries = Table(
     Column("completion_id", ID, nullable=False),
     Column("attempt", Integer, nullable=False),
     _of_tenant(),
-    Column("user_id", ID, nullable=False),
+    Column("user_id", USER_ID, nullable=False),
     Column("key_id", ID, nullable=False, default=""),
     Column("principal", NAME, nullable=False, default=""),
     Column("request_id", NAME, nullable=False, default=""),
@@ -262,7 +264,7 @@ decisions = Table(
     metadata,
     Column("id", ID, primary_key=True),
     _of_tenant(),
-    Column("user_id", ID, nullable=False),
+    Column("user_id", USER_ID, nullable=False),
     Column("completion_id", ID, nullable=False, default=""),
     Column("strategy", ID, nullable=False),
     Column("intent", ID, nullable=False),
@@ -313,7 +315,7 @@ alerts = Table(
     Column("seq", Sequence64, primary_key=True, autoincrement=True),
     _of_tenant(),
     Column("budget_id", ID, nullable=False),
-    Column("user_id", ID, nullable=False, default=""),
+    Column("user_id", USER_ID, nullable=False, default=""),
     Column("key_id", ID, nullable=False, default=""),
     _us("period_start_us"),
     Column("share", Integer, nullable=False),

@@ -25,7 +25,7 @@ from tests.rpc.mixed_specs import STRATEGIES, Fleet, mixed_specs
 from tests.rpc.service import PLAIN, Clock, PlayedProvider, Service, model, running, spec, told
 
 # Of each strategy; each is asked of Route twice, of Complete once and of StreamComplete once.
-SPECS = 450
+SPECS = 400
 SPECS_OVER_THE_WIRE = 6
 # After so many specs the figures change and the clock moves on.
 SPECS_OF_A_SNAPSHOT = 6
@@ -250,7 +250,15 @@ def picture() -> chat_pb2.CompletionSpec:
 NEIGHBOURS = [
     spec(),
     spec("Tell me about climate change and why"),
-    spec("Write a parser for climate data in Rust"),
+    # Of one task and of two lengths, of one length and of two tasks, of one task with and without a form.
+    spec("hello"),
+    spec("hello hello"),
+    spec("debug it"),
+    spec("Extract name and age as JSON: Bob is 5"),
+    spec(
+        "Extract name and age as JSON: Bob is 5",
+        response_format=chat_pb2.ResponseFormat(json=chat_pb2.JsonFormat()),
+    ),
     spec(requested_model="acme/large"),
     spec(requested_model="acme/small"),
     spec(max_output_tokens=10),
