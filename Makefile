@@ -15,6 +15,7 @@ run: $(VENV)/.run ## Sets up what is missing and serves on 127.0.0.1:50051 (ARGS
 	@if [ -t 0 ] && [ -t 1 ]; then set -m; fi; $(VENV)/bin/muxer serve --examples $(ARGS)
 
 test: $(VENV)/.dev ## Sets up what is missing and runs all tests (ARGS="-k name" passes options on)
+	@.make/services
 	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, contract lint and breaking check, stubs and settings table fresh

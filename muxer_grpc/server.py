@@ -20,6 +20,7 @@ from muxer_grpc.bootstrap import App, new_id, open_app
 from muxer_grpc.domain.errors import Draining
 from muxer_grpc.rpc.calls import CallLimits, Calls
 from muxer_grpc.rpc.listener import Listener, ListenerOptions
+from muxer_grpc.rpc.scopes import CHANNELZ
 from muxer_grpc.rpc.servicers import catalogue as catalogue_service
 from muxer_grpc.rpc.servicers import muxer as muxer_service
 from muxer_grpc.rpc.tls import TlsFiles
@@ -32,8 +33,6 @@ ENDING_SHARE = 0.2
 ENDING_SECONDS = 2.0
 
 GC_THRESHOLD = 20_000
-
-CHANNELZ = "grpc.channelz.v1.Channelz"
 
 
 @dataclass(slots=True)
@@ -101,8 +100,9 @@ def _admin_listener(settings: Settings, app: App, calls: Calls, *, reuse_port: b
         return None
     options = _options(settings, settings.server.admin_listen, reuse_port=reuse_port)
     listener = Listener(options, {catalogue_service.SERVICE: app.catalogue_service}, calls)
-    channelz_pb2_grpc.add_ChannelzServicer_to_server(ChannelzServicer(), listener.server)
-    listener.describe(CHANNELZ)
+    listener.add_packaged(
+        CHANNELZ, lambda server: channelz_pb2_grpc.add_ChannelzServicer_to_server(ChannelzServicer(), server)
+    )
     return listener
 
 

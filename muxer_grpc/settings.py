@@ -34,6 +34,8 @@ from muxer_grpc.providers.base_urls import check_key, checked_base_url
 from muxer_grpc.providers.model_rows import ModelRow
 from muxer_grpc.providers.registry import adapters
 from muxer_grpc.settings_addresses import UNIX, checked_addresses, split_addresses
+from muxer_grpc.settings_identity import IdentitySettings, check_exposure
+from muxer_grpc.settings_storage import StorageSettings
 
 PREFIX = "MUXER_"
 DELIMITER = "__"
@@ -262,7 +264,9 @@ class ProviderSettings(_Area):
         "", description="Address of the API; default: the vendor's own."
     )
     regions: Words = Field((), description="Regions that its models run in.")
-    extra_vendor_options: Words = Field((), description="Further parameters that callers may pass through.")
+    extra_vendor_options: Words = Field(
+        (), description="Further parameters that callers may pass through; one that changes prices makes costs wrong."
+    )
     timeouts: TimeoutSettings = Field(TimeoutSettings(), description="How long it may keep silent.")
     models: tuple[ModelRow, ...] = Field((), description="Models beside, or in place of, those that are shipped.")
 
@@ -292,6 +296,7 @@ class Settings(BaseSettings):
 
     server: ServerSettings = Field(ServerSettings(), description="Listeners, transport, admission and drain.")
     tls: TlsSettings = Field(TlsSettings(), description="TLS of both listeners.")
+    identity: IdentitySettings = Field(IdentitySettings(), description="How callers prove who they are.")
     mode: Mode = Field(
         Mode.ENHANCED, description="Preset: basic (rules, memory), enhanced (learned classifier), production."
     )
@@ -299,6 +304,7 @@ class Settings(BaseSettings):
     classifier: ClassifierSettings = Field(ClassifierSettings(), description="How prompts are classified.")
     catalogue: CatalogueSettings = Field(CatalogueSettings(), description="The models that can be chosen.")
     providers: dict[str, ProviderSettings] = Field({}, description="Providers by name.")
+    storage: StorageSettings = Field(StorageSettings(), description="The database and what is kept in it.")
     log: LogSettings = Field(LogSettings(), description="Logs.")
 
     # What the usual variables of vendors hold (OPENAI_API_KEY and so on); private, so that no repr shows it.
@@ -319,6 +325,12 @@ class Settings(BaseSettings):
         names = {name for kind in adapters().values() for name in (kind.key_variable, kind.base_url_variable)}
         names |= {chosen.api_key_env for chosen in self.providers.values()}
         self._vendor_environment = {name: environment[name] for name in names if environment.get(name)}
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        server, certificates = self.server, self.tls.require_client_certificate
+        check_exposure(self.identity, listen=server.listen, admin_listen=server.admin_listen, certificates=certificates)
+        return self
 
     @field_validator("providers")
     @classmethod

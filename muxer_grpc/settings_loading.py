@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from dotenv.parser import parse_stream
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from muxer_grpc.providers.base_urls import check_key, checked_base_url
 from muxer_grpc.providers.registry import adapters
@@ -190,6 +190,10 @@ def settings_table() -> str:
 def _shown(default: Any) -> str:
     if default in (None, "", ()):
         return ""
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default))
     if isinstance(default, Enum):
         default = default.value
+    if isinstance(default, SecretStr):  # what stands in the source is no secret
+        default = default.get_secret_value()
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"

@@ -19,7 +19,7 @@ def _not_offered(_settings: Settings) -> bool:
 
 # By the names that presets use: whether the settings configure it.
 REQUIREMENTS: Requirements = MappingProxyType(
-    {"authentication": _not_offered, "PostgreSQL": _not_offered, "Redis": _not_offered}
+    {"authentication": lambda settings: settings.identity.asked, "PostgreSQL": _not_offered, "Redis": _not_offered}
 )
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from muxer_grpc.cli.rendering import enum_word, print_decision, print_json, print_table, usd, usd_per_million
+from muxer_grpc.cli.rendering import (
+    enum_word,
+    input_tokens,
+    print_decision,
+    print_json,
+    print_table,
+    usd,
+    usd_per_million,
+)
 from muxer_grpc.cli.steering import (
     DecisionId,
     FallBack,
@@ -188,7 +196,7 @@ def _print_answer(client: MuxerClient, prompt: str, options: dict[str, Any], *, 
 
 def _account(summary: completion_pb2.CompletionSummary) -> str:
     usage = summary.usage
-    inputs = usage.input_tokens + usage.cached_input_tokens + usage.cache_write_tokens
+    inputs = input_tokens(usage)
     outputs = usage.output_tokens + usage.reasoning_tokens
     seconds = summary.duration.ToTimedelta().total_seconds()
     simulated = ", simulated" if summary.simulated else ""
@@ -209,7 +217,7 @@ def metrics(target: Target = DATA, timeout: Seconds = 10.0, as_json: AsJson = Fa
     rows = []
     for row in (*figures.rows, figures.total):
         tokens = row.usage
-        inputs = tokens.input_tokens + tokens.cached_input_tokens + tokens.cache_write_tokens
+        inputs = input_tokens(tokens)
         share = f"{100 * row.successes / row.requests:.1f} %" if row.requests else ""
         failures = ", ".join(f"{enum_word(f, 'failure_class')} {f.count}" for f in row.failures)
         rows.append(

@@ -63,7 +63,7 @@ def classify(
 
 def _classifier(*, model_only: bool, rules_only: bool) -> Classifier:
     """Builds the classifier of a run."""
-    from muxer_grpc.bootstrap import load_learned
+    from muxer_grpc.artefact import load_learned
     from muxer_grpc.domain.classification.classifier import Classifier, Parts
 
     if rules_only:

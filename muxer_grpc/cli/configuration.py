@@ -53,12 +53,17 @@ def check_config(
             "settings": [{"name": s.name, "value": s.value, "explicit": s.explicit} for s in preset_settings(settings)],
         }
         listeners = {"listen": settings.server.listen, "admin": settings.server.admin_listen}
-        print_json({"mode": mode, **listeners, "providers": entries})
+        identity = {"modes": list(settings.identity.modes)}
+        print_json({"mode": mode, **listeners, "identity": identity, "providers": entries})
         return
     sys.stdout.write(f"mode {settings.mode.value}: {PRESETS[settings.mode].summary}\n")
     for each in preset_settings(settings):
         sys.stdout.write(f"  {_said(each)}\n")
-    sys.stdout.write(f"listens on {settings.server.listen}, admin on {settings.server.admin_listen or 'nothing'}\n\n")
+    sys.stdout.write(f"listens on {settings.server.listen}, admin on {settings.server.admin_listen or 'nothing'}\n")
+    proof = (
+        f"must prove who they are: {', '.join(settings.identity.modes)}" if settings.identity.asked else "need no proof"
+    )
+    sys.stdout.write(f"callers {proof}\n\n")
     rows = [
         [p.name, "yes" if p.configured else "no", str(counts[p.name]), p.detail] for p in catalogue.providers.values()
     ]

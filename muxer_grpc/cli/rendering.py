@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
-    from muxer.v1 import routing_pb2
+    from muxer.v1 import billing_pb2, routing_pb2
 
 NANO_DIGITS = 9
 
@@ -25,6 +25,11 @@ def usd(nano_usd: int) -> str:
 def usd_per_million(pico_usd_per_token: int) -> str:
     """Writes a price as vendors print it: `$5.00`."""
     return usd(pico_usd_per_token * 1_000)
+
+
+def input_tokens(usage: billing_pb2.Usage) -> int:
+    """Sums the input of all kinds."""
+    return usage.input_tokens + usage.cached_input_tokens + usage.cache_write_tokens + usage.cache_write_1h_tokens
 
 
 def enum_word(message: Message, field: str) -> str:

@@ -5,7 +5,7 @@ All money is in nano-USD, all times are microseconds since the epoch, in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -17,6 +17,8 @@ from muxer_grpc.domain.tenancy import Subject
 MICROSECONDS = 1_000_000
 DEFAULT_ALERT_SHARES = (50, 80, 100)
 ALWAYS = 0
+# Every zone's days begin at a whole quarter of an hour.
+_QUARTER_HOUR = 900 * MICROSECONDS
 
 
 class Period(Named):
@@ -55,16 +57,16 @@ class Budget:
 
     def period_start(self, at_us: int) -> int:
         """Gives the beginning of the period that a time falls into; ALWAYS for a total."""
-        return _bounds(self.period, self.time_zone, at_us // MICROSECONDS // 900)[0]
+        return _bounds(self.period, self.time_zone, at_us // _QUARTER_HOUR)[0]
 
     def reset_at(self, at_us: int) -> int | None:
         """Gives the end of that period; None for a total, which has none."""
-        return _bounds(self.period, self.time_zone, at_us // MICROSECONDS // 900)[1]
+        return _bounds(self.period, self.time_zone, at_us // _QUARTER_HOUR)[1]
 
 
 @lru_cache(maxsize=4_096)
 def _bounds(period: Period, time_zone: str, quarter_hour: int) -> tuple[int, int | None]:
-    """Gives beginning and end of a period. Every zone's days begin at a whole quarter of an hour, so that is enough."""
+    """Gives beginning and end of a period."""
     if period is Period.TOTAL:
         return ALWAYS, None
     zone = ZoneInfo(time_zone)
@@ -93,11 +95,6 @@ class Counter:
     reserved_nano_usd: int = 0
     alerted_share: int = 0
 
-    @property
-    def taken_nano_usd(self) -> int:
-        """Sums what is spent and what may yet be."""
-        return self.spent_nano_usd + self.reserved_nano_usd
-
 
 @dataclass(frozen=True, slots=True)
 class BudgetRefusal:
@@ -121,13 +118,37 @@ class BudgetAlert:
     at_us: int
 
 
+class BudgetsInForce:
+    """The budgets of some tenants, which tells those that a subject's spending at a time counts in.
+
+    What was told is remembered, since most of what is posted together is of few subjects.
+    """
+
+    def __init__(self, budgets: Sequence[Budget]) -> None:
+        self._budgets = budgets
+        self._told: dict[tuple[Subject, int], list[tuple[Budget, CounterKey]]] = {}
+
+    def of(self, subject: Subject, at_us: int) -> list[tuple[Budget, CounterKey]]:
+        """Lists the budgets, each with the key of its counter."""
+        about = (subject, at_us // _QUARTER_HOUR)
+        told = self._told.get(about)
+        if told is None:
+            told = [
+                (budget, (budget.id, budget.period_start(at_us)))
+                for budget in self._budgets
+                if budget.holds_for(subject)
+            ]
+            self._told[about] = told
+        return told
+
+
 class Counters:
     """A working copy of counters, for as long as whoever holds it holds them locked.
 
     The rules of reserving and settling stand here once: what is decided is then written in one transaction.
     """
 
-    def __init__(self, budgets: Sequence[Budget], counters: Mapping[CounterKey, Counter]) -> None:
+    def __init__(self, budgets: BudgetsInForce, counters: Mapping[CounterKey, Counter]) -> None:
         self._budgets = budgets
         self._counters = dict(counters)
         self.changed: set[CounterKey] = set()
@@ -139,10 +160,10 @@ class Counters:
 
     def reserve(self, subject: Subject, amount: int, at_us: int) -> BudgetRefusal | None:
         """Holds an amount on every budget of a subject, or on none: then says which hard one it does not fit."""
-        concerned = list(self._concerned(subject, at_us))
+        concerned = self._budgets.of(subject, at_us)
         for budget, key in concerned:
             counter = self._counters[key]
-            if budget.hard and counter.taken_nano_usd + amount > budget.limit_nano_usd:
+            if budget.hard and counter.spent_nano_usd + counter.reserved_nano_usd + amount > budget.limit_nano_usd:
                 return BudgetRefusal(
                     budget, amount, counter.spent_nano_usd, counter.reserved_nano_usd, budget.reset_at(at_us)
                 )
@@ -153,26 +174,17 @@ class Counters:
 
     def settle(self, subject: Subject, amount: int, cost: int, *, reserved_at_us: int, at_us: int) -> None:
         """Turns a held amount into a cost, in the period in which it was held; the cost may differ from the amount."""
-        for budget, key in self._concerned(subject, reserved_at_us):
+        for budget, key in self._budgets.of(subject, reserved_at_us):
             counter = self._counters[key]
             counter.reserved_nano_usd -= amount
             counter.spent_nano_usd += cost
             self.changed.add(key)
-            self._alert(budget, key[1], counter, at_us)
-
-    def _concerned(self, subject: Subject, at_us: int) -> Iterable[tuple[Budget, CounterKey]]:
-        for budget in self._budgets:
-            if budget.holds_for(subject):
-                yield budget, (budget.id, budget.period_start(at_us))
+            shares = budget.alert_shares
+            if shares and counter.alerted_share < shares[-1]:
+                self._alert(budget, key[1], counter, at_us)
 
     def _alert(self, budget: Budget, period_start: int, counter: Counter, at_us: int) -> None:
-        reached = [s for s in budget.alert_shares if counter.spent_nano_usd * 100 >= s * budget.limit_nano_usd]
-        for share in reached:
-            if share > counter.alerted_share:
+        for share in budget.alert_shares:
+            if share > counter.alerted_share and counter.spent_nano_usd * 100 >= share * budget.limit_nano_usd:
                 self.alerts.append(BudgetAlert(budget, period_start, share, counter.spent_nano_usd, at_us))
                 counter.alerted_share = share
-
-
-def keys_of(budgets: Iterable[Budget], subject: Subject, at_us: int) -> Iterable[CounterKey]:
-    """Lists the counters that a subject's spending at a time counts in."""
-    return [(budget.id, budget.period_start(at_us)) for budget in budgets if budget.holds_for(subject)]

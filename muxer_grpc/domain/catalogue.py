@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 
@@ -120,6 +120,13 @@ class Catalogue:
             version=version,
             price_book_version=price_book_version,
         )
+
+    def with_prices(self, prices: Mapping[str, Price], version: str) -> Catalogue:
+        """Gives the catalogue with other prices; a model that is not among them has none."""
+        if version == self.price_book_version:
+            return self
+        models = {name: replace(model, price=prices.get(name)) for name, model in self.models.items()}
+        return replace(self, models=MappingProxyType(models), price_book_version=version)
 
     @cached_property
     def available(self) -> tuple[Model, ...]:

@@ -185,6 +185,13 @@ class Summary:
         return None if self.error is None else self.error.reason
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The answer to an earlier request of the same id, as it was written down. Stands alone: no other event comes."""
+
+    document: bytes
+
+
 CompletionEvent = Decision | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | AttemptSwitched | Summary
 
 

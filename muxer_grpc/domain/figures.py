@@ -215,6 +215,7 @@ def add_usage(one: Usage, other: Usage) -> Usage:
         one.output_tokens + other.output_tokens,
         one.reasoning_tokens + other.reasoning_tokens,
         other.source if other.source is not NO_USAGE.source else one.source,
+        one.cache_write_1h_tokens + other.cache_write_1h_tokens,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from muxer_grpc.domain.enumeration import Named
@@ -21,7 +22,11 @@ class UsageSource(Named):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts by kind. The kinds do not overlap: their sum is the number of tokens processed."""
+    """Token counts by kind. The kinds do not overlap: their sum is the number of tokens processed.
+
+    `cache_write_1h_tokens` are those that a vendor keeps for an hour, at a price of their own; `cache_write_tokens` are
+    all others that it wrote to its cache.
+    """
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
@@ -29,11 +34,12 @@ class Usage:
     output_tokens: int = 0
     reasoning_tokens: int = 0
     source: UsageSource = UsageSource.NONE
+    cache_write_1h_tokens: int = 0
 
     @property
     def all_input_tokens(self) -> int:
         """Sums the input, cached or not."""
-        return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens
+        return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens + self.cache_write_1h_tokens
 
     @property
     def all_output_tokens(self) -> int:
@@ -44,15 +50,40 @@ class Usage:
 NO_USAGE = Usage()
 
 
+# What stands for a price of one-hour cache writes that is not known: then they cost as much as all cache writes.
+UNSTATED = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Price of a model in pico-USD per token, which is micro-USD per million tokens."""
+    """Price of a model in pico-USD per token, which is micro-USD per million tokens.
+
+    `tiers` rise by the length of the input. Vendors charge the whole request by the tier that its input reaches, output
+    and cached input too, and not only what is above: so do these. Raises ValueError on a price below 0, and on tiers
+    that do not rise or have tiers themselves.
+    """
 
     input: int
     output: int
     cached_input: int
     cache_write: int
     reasoning: int
+    cache_write_1h: int = UNSTATED
+    tiers: tuple[PriceTier, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Completes and checks the price."""
+        if self.cache_write_1h == UNSTATED:
+            object.__setattr__(self, "cache_write_1h", self.cache_write)
+        if min(self.by_kind.values()) < 0:
+            msg = "a price is at least 0"
+            raise ValueError(msg)
+        above = 0
+        for tier in self.tiers:
+            if tier.above_input_tokens <= above or tier.price.tiers:
+                msg = "price tiers rise: each begins above more input tokens than the one before, the first above 0"
+                raise ValueError(msg)
+            above = tier.above_input_tokens
 
     @classmethod
     def from_usd_per_million(
@@ -62,19 +93,55 @@ class Price:
         *,
         cached_input: str | Decimal | None = None,
         cache_write: str | Decimal | None = None,
+        cache_write_1h: str | Decimal | None = None,
         reasoning: str | Decimal | None = None,
     ) -> Price:
         """Converts prices as vendors print them; an unset kind costs as much as the kind it is a part of.
 
         Raises ValueError for a price that is negative, not a number, or finer than one pico-USD per token.
         """
+        written = fresh_input if cache_write is None else cache_write
         return cls(
             input=_pico_usd_per_token(fresh_input),
             output=_pico_usd_per_token(output),
             cached_input=_pico_usd_per_token(fresh_input if cached_input is None else cached_input),
-            cache_write=_pico_usd_per_token(fresh_input if cache_write is None else cache_write),
+            cache_write=_pico_usd_per_token(written),
             reasoning=_pico_usd_per_token(output if reasoning is None else reasoning),
+            cache_write_1h=_pico_usd_per_token(written if cache_write_1h is None else cache_write_1h),
         )
+
+    def with_tiers(self, tiers: Iterable[PriceTier]) -> Price:
+        """Gives the price with tiers. Raises ValueError on tiers that do not rise."""
+        return replace(self, tiers=tuple(tiers))
+
+    def at(self, input_tokens: int) -> Price:
+        """Gives what is charged for a request with so many input tokens of all kinds."""
+        price = self
+        for tier in self.tiers:
+            if input_tokens <= tier.above_input_tokens:
+                break
+            price = tier.price
+        return price
+
+    @property
+    def by_kind(self) -> dict[str, int]:
+        """Maps the kinds of tokens to their prices, those of tiers aside."""
+        return {
+            "input": self.input,
+            "output": self.output,
+            "cached_input": self.cached_input,
+            "cache_write": self.cache_write,
+            "cache_write_1h": self.cache_write_1h,
+            "reasoning": self.reasoning,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTier:
+    """What a whole request costs where its input has more tokens than `above_input_tokens`, of all kinds together."""
+
+    above_input_tokens: int
+    price: Price
 
 
 FREE = Price(0, 0, 0, 0, 0)
@@ -94,7 +161,7 @@ def _pico_usd_per_token(usd_per_million: str | Decimal) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Exact cost by kind in pico-USD."""
+    """Exact cost by kind in pico-USD; that of cache writes holds both kinds of them."""
 
     input_pico: int = 0
     cached_input_pico: int = 0
@@ -103,24 +170,56 @@ class Cost:
     reasoning_pico: int = 0
 
     @property
+    def total_pico(self) -> int:
+        """Gives the exact total in pico-USD."""
+        return self.input_pico + self.cached_input_pico + self.cache_write_pico + self.output_pico + self.reasoning_pico
+
+    @property
     def total_nano(self) -> int:
         """Gives the total in nano-USD, rounded once, half to even."""
-        pico = self.input_pico + self.cached_input_pico + self.cache_write_pico + self.output_pico + self.reasoning_pico
-        return round_half_even(pico, PICO_PER_NANO)
+        return round_half_even(self.total_pico, PICO_PER_NANO)
 
 
 NO_COST = Cost()
 
 
 def cost_of(usage: Usage, price: Price) -> Cost:
-    """Multiplies counts by prices, exactly."""
+    """Multiplies counts by prices, exactly; with tiers, by the prices that the length of the input reaches."""
+    if price.tiers:
+        price = price.at(usage.all_input_tokens)
+    written = usage.cache_write_tokens * price.cache_write
+    if usage.cache_write_1h_tokens:
+        written += usage.cache_write_1h_tokens * price.cache_write_1h
     return Cost(
         input_pico=usage.input_tokens * price.input,
         cached_input_pico=usage.cached_input_tokens * price.cached_input,
-        cache_write_pico=usage.cache_write_tokens * price.cache_write,
+        cache_write_pico=written,
         output_pico=usage.output_tokens * price.output,
         reasoning_pico=usage.reasoning_tokens * price.reasoning,
     )
+
+
+def most_it_can_cost(price: Price, input_tokens: int, output_tokens: int) -> int:
+    """Gives the most that a request can cost, in nano-USD, whatever kinds its tokens turn out to be.
+
+    The counts bound all input and all output; the dearest kind of either counts, in the dearest tier that the input can
+    reach. No usage within these bounds costs more, and there is one that costs as much.
+    """
+    most = _most_pico(
+        price, price.tiers[0].above_input_tokens if price.tiers else input_tokens, input_tokens, output_tokens
+    )
+    for number, tier in enumerate(price.tiers):
+        if input_tokens <= tier.above_input_tokens:
+            break
+        ends = price.tiers[number + 1].above_input_tokens if number + 1 < len(price.tiers) else input_tokens
+        most = max(most, _most_pico(tier.price, ends, input_tokens, output_tokens))
+    return round_half_even(most, PICO_PER_NANO)
+
+
+def _most_pico(price: Price, ends: int, input_tokens: int, output_tokens: int) -> int:
+    """Gives the most that a request costs in a tier that ends with so many input tokens, in pico-USD."""
+    dearest = max(price.input, price.cached_input, price.cache_write, price.cache_write_1h)
+    return min(ends, input_tokens) * dearest + output_tokens * max(price.output, price.reasoning)
 
 
 def round_half_even(amount: int, divisor: int) -> int:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
-from muxer_grpc.domain.completion import ProviderEvent, ProviderRequest, Summary
+from muxer_grpc.domain.completion import Completion, ProviderEvent, ProviderRequest, Summary
+from muxer_grpc.domain.decision import Decision
 from muxer_grpc.domain.directory import Account, ApiKey
 from muxer_grpc.domain.errors import FailureClass
-from muxer_grpc.domain.ledger import KnownRequest, Reservation, Settlement
+from muxer_grpc.domain.ledger import KeptDecision, KnownRequest, Reservation, Settlement
 from muxer_grpc.domain.tenancy import Credentials, Principal, Role
 
 
@@ -87,11 +88,20 @@ class Accounts(Protocol):
         """
         ...
 
-    async def settle(self, settlement: Settlement) -> None:
+    def settle(self, settlement: Settlement) -> Awaitable[None]:
         """Turns a promise into entries, once: a completion that is settled already stays as it is.
 
-        Raises StorageUnavailable when that takes too long; it goes on trying nonetheless, and forgets nothing.
+        It is on its way as soon as this returns, whoever waits. Waiting raises StorageUnavailable when it takes too
+        long; it goes on nonetheless, and is not forgotten.
         """
+        ...
+
+    def release(self, completion_id: str) -> None:
+        """Takes back a promise that nobody was told of: nothing was called, nothing is paid."""
+        ...
+
+    def keep(self, decision: KeptDecision) -> Awaitable[None]:
+        """Keeps a decision in the history; it is on its way as soon as this returns."""
         ...
 
     async def known(self, tenant_id: str, request_id: str) -> KnownRequest | None:
@@ -112,4 +122,32 @@ class Directory(Protocol):
 
     async def ensure_account(self, tenant_id: str, user_id: str, role: Role) -> Account | None:
         """Looks up a user and makes it, with the default budgets, where it is not there; None without the tenant."""
+        ...
+
+
+class Documents(Protocol):
+    """Writes what is kept of decisions and answers as bytes, in the contract's own messages."""
+
+    def decision(self, decision: Decision) -> bytes:
+        """Writes a decision."""
+        ...
+
+    def answer(self, completion: Completion) -> bytes:
+        """Writes a whole answer."""
+        ...
+
+
+class Sealer(Protocol):
+    """Seals what is kept of a caller's content, so that the storage alone tells nobody."""
+
+    def seal(self, content: bytes, key: bytes) -> bytes:
+        """Seals content with a key that is kept nowhere."""
+        ...
+
+    def open(self, sealed: bytes, key: bytes) -> bytes | None:
+        """Opens what was sealed with the same key; None where it is another one."""
+        ...
+
+    def digest(self, content: bytes) -> bytes:
+        """Gives a keyed digest of 32 bytes, by which equal contents can be told."""
         ...

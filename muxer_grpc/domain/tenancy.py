@@ -24,9 +24,13 @@ class Role(Named):
 
 
 class Scope(Named):
-    """Names what a method needs of whoever calls it. PUBLIC needs no proof at all, as a health check."""
+    """Names what a method needs of whoever calls it.
+
+    PUBLIC needs no proof at all, as a health check; DESCRIBE needs proof, and no particular role.
+    """
 
     PUBLIC = "public"
+    DESCRIBE = "describe"
     COMPLETE = "complete"
     READ_METRICS = "metrics.read"
     READ_USAGE = "usage.read"
@@ -35,8 +39,8 @@ class Scope(Named):
 
 
 SCOPES_OF_ROLE: Mapping[Role, frozenset[Scope]] = {
-    Role.CALLER: frozenset({Scope.COMPLETE}),
-    Role.VIEWER: frozenset({Scope.READ_METRICS, Scope.READ_USAGE, Scope.READ_ADMIN}),
+    Role.CALLER: frozenset({Scope.DESCRIBE, Scope.COMPLETE}),
+    Role.VIEWER: frozenset({Scope.DESCRIBE, Scope.READ_METRICS, Scope.READ_USAGE, Scope.READ_ADMIN}),
     Role.ADMIN: frozenset(Scope),
 }
 

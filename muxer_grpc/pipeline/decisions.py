@@ -15,6 +15,7 @@ MAX_DECISIONS = 2_000
 class _Kept:
     decision: Decision
     fingerprint: bytes
+    tenant_id: str
 
 
 class Decisions:
@@ -24,22 +25,25 @@ class Decisions:
         self._seconds = seconds
         self._kept: dict[str, _Kept] = {}
 
-    def keep(self, decision: Decision, fingerprint: bytes) -> None:
-        """Keeps a decision about the spec of this fingerprint."""
+    def keep(self, decision: Decision, fingerprint: bytes, tenant_id: str) -> None:
+        """Keeps a decision about the spec of this fingerprint, for a tenant."""
         if self._seconds <= 0:
             return
         if len(self._kept) >= MAX_DECISIONS:
             del self._kept[next(iter(self._kept))]
-        self._kept[decision.decision_id] = _Kept(decision, fingerprint)
+        self._kept[decision.decision_id] = _Kept(decision, fingerprint, tenant_id)
 
-    def take(self, decision_id: str, fingerprint: bytes, now: float) -> Decision:
+    def take(self, decision_id: str, fingerprint: bytes, tenant_id: str, now: float) -> Decision:
         """Gives a decision back, as often as it is asked for.
 
-        Raises DecisionExpired when it is not known or too old, InvalidRequest when it was about another spec.
+        Raises DecisionExpired when it is not known, too old or another tenant's, InvalidRequest when it was about
+        another spec.
         """
         kept = self._kept.get(decision_id)
         if kept is None or now - kept.decision.created_at > self._seconds:
             self._kept.pop(decision_id, None)
+            raise DecisionExpired(decision_id[:64])
+        if kept.tenant_id != tenant_id:
             raise DecisionExpired(decision_id[:64])
         if kept.fingerprint != fingerprint:
             message = "the decision is about another spec; send the spec that Route was asked with"

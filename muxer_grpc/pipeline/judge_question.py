@@ -18,7 +18,7 @@ from muxer_grpc.domain.chat import (
     TextPart,
 )
 from muxer_grpc.domain.completion import ProviderRequest
-from muxer_grpc.domain.money import Price, Usage, cost_of
+from muxer_grpc.domain.money import Price, most_it_can_cost
 from muxer_grpc.domain.tasks import Intent
 
 # What is asked stands at the head or at the tail of a long prompt; the judge reads no more of it.
@@ -96,11 +96,7 @@ def most_of(question: ProviderRequest, price: Price) -> int:
     """Gives the most that a question can cost, in nano-USD: no tokenizer makes more tokens than there are bytes."""
     texts = [message.text for message in question.conversation.messages]
     tokens = TOKENS_AROUND + len(_SCHEMA) + sum(len(text.encode(errors="replace")) for text in texts)
-    output = question.max_output_tokens
-    return max(
-        cost_of(Usage(tokens, output_tokens=output), price).total_nano,
-        cost_of(Usage(tokens, reasoning_tokens=output), price).total_nano,
-    )
+    return most_it_can_cost(price, tokens, question.max_output_tokens)
 
 
 def read_verdict(answer: str) -> JudgeVerdict | None:

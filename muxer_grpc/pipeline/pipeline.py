@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from muxer_grpc.domain.chat import Conversation
-from muxer_grpc.domain.completion import (
-    Completion,
-    CompletionEvent,
-    Folding,
-    Outcome,
-    ProviderRequest,
-    Summary,
-)
+from muxer_grpc.domain.completion import Completion, CompletionEvent, Folding, Replay
 from muxer_grpc.domain.decision import Classification, Decision
-from muxer_grpc.domain.errors import (
-    CompletionFailed,
-    DeadlineExceeded,
-    DecisionStale,
-    InternalError,
-    MuxerError,
-    ProviderFailure,
-)
-from muxer_grpc.domain.live import NOTHING_KNOWN, LiveSnapshot
-from muxer_grpc.domain.ports import CompletionObserver, Provider
-from muxer_grpc.domain.routing.fleet import Fleet
+from muxer_grpc.domain.errors import DecisionStale, MuxerError, ProviderFailure
+from muxer_grpc.domain.refusals import SafetyBlocked
 from muxer_grpc.domain.routing.policy import CompletionRequest
-from muxer_grpc.pipeline.attempt import AttemptRun
-from muxer_grpc.pipeline.decisions import Decisions
-from muxer_grpc.pipeline.failures import error_of
-from muxer_grpc.pipeline.judge import Judge
+from muxer_grpc.domain.tasks import Intent
+from muxer_grpc.domain.tenancy import NO_POLICY, Principal, SafetyAction, TenantPolicy, narrowed
+from muxer_grpc.pipeline.completion_run import CompletionRun
+from muxer_grpc.pipeline.repeats import Repeats
+from muxer_grpc.pipeline.settlement import kept_decision
+from muxer_grpc.pipeline.surroundings import Surroundings
 from muxer_grpc.pipeline.time_limit import TimeLimit
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the pipeline is given from outside. `now` gives seconds since the epoch, `new_id` a fresh unique id."""
-
-    fleet: Fleet
-    providers: Mapping[str, Provider]
-    observer: CompletionObserver
-    new_id: Callable[[], str]
-    classify: Callable[[Conversation], Classification]
-    live: Callable[[float], LiveSnapshot] = lambda _now: NOTHING_KNOWN
-    judge: Judge | None = None
-    decisions: Decisions = field(default_factory=Decisions)
-    now: Callable[[], float] = time.time
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +33,31 @@ class Pipeline:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._around = surroundings
+        self._repeats = Repeats()
 
     async def route(self, request: CompletionRequest, limit: TimeLimit, fingerprint: bytes) -> Decision:
         """Decides without answering, and keeps the decision for a Complete of the same spec. Raises as plan()."""
         decision = await self.plan(request, limit, dry_run=True)
-        self._around.decisions.keep(decision, fingerprint)
+        around = self._around
+        around.decisions.keep(decision, fingerprint, limit.principal.subject.tenant_id)
+        books = around.books
+        if books is not None and books.rules.decision_seconds > 0:
+            books.accounts.keep(kept_decision(books, decision, limit.principal, fingerprint))
         return decision
 
     async def plan(self, request: CompletionRequest, limit: TimeLimit, *, dry_run: bool) -> Decision:
-        """Decides which model should answer. Raises NoEligibleModel, ContextTooLong, and what the limit raises."""
+        """Decides which model should answer.
+
+        Raises NoEligibleModel, ContextTooLong, SafetyBlocked, and what the limit raises.
+        """
         around = self._around
         classification = around.classify(request.conversation)
         judge = around.judge
         if judge is not None and judge.doubts(classification):
             classification = await judge.settle(request.conversation, classification, limit)
+        tenant_policy = limit.principal.policy
+        if tenant_policy is not NO_POLICY:
+            request = _within(request, classification, tenant_policy)
         now = around.now()
         return around.fleet.router.decide(
             request,
@@ -91,10 +68,13 @@ class Pipeline:
             dry_run=dry_run,
         )
 
-    def take_up(self, request: CompletionRequest, earlier: EarlierDecision) -> Decision:
-        """Takes up a decision of Route. Raises DecisionExpired, DecisionStale, InvalidRequest."""
+    def take_up(self, request: CompletionRequest, earlier: EarlierDecision, principal: Principal) -> Decision:
+        """Takes up a decision of Route. Raises DecisionExpired, DecisionStale, InvalidRequest, SafetyBlocked."""
         around = self._around
-        decision = around.decisions.take(earlier.decision_id, earlier.fingerprint, around.now())
+        tenant_id = principal.subject.tenant_id
+        decision = around.decisions.take(earlier.decision_id, earlier.fingerprint, tenant_id, around.now())
+        if principal.policy is not NO_POLICY:
+            request = _within(request, decision.classification, principal.policy)
         exclusion = around.fleet.router.allows(decision.selected, request)
         if exclusion is not None:
             raise DecisionStale(decision.decision_id, exclusion)
@@ -108,42 +88,73 @@ class Pipeline:
         *,
         stream: bool = True,
         earlier: EarlierDecision | None = None,
-    ) -> AsyncGenerator[CompletionEvent, None]:
+    ) -> AsyncGenerator[CompletionEvent | Replay, None]:
         """Yields one decision, the pieces of the answer, and one summary, however the completion ends.
 
-        Raises what plan() or take_up() raises, before the first event. A failure after that is in the summary's
-        `error`; nothing follows the summary.
+        A request that was answered before under the same id yields that answer alone, as a Replay. Raises what plan()
+        or take_up() raises, and what reserving raises, before the first event. A failure after that is in the
+        summary's `error`; nothing follows the summary. The summary comes when the account is settled.
         """
         if earlier is None:
             decision = await self.plan(request, limit, dry_run=False)
         else:
-            decision = self.take_up(request, earlier)
-        completion = _CompletionRun(decision, self._around)
+            decision = self.take_up(request, earlier, limit.principal)
+        if self._around.limiter is not None:
+            best = decision.candidates[0]
+            tokens = best.estimated_input_tokens + best.estimated_output_tokens
+            await self._around.limiter.admit_tokens(limit.principal, tokens)
+        completion = CompletionRun(request, decision, limit.principal, self._around, stream=stream)
         try:
+            replay = await self._reserve(completion, request, limit)
+            if replay is not None:
+                yield replay
+                return
             yield decision
-            attempt = completion.attempt(request, stream=stream)
+            attempt = completion.attempt()
             async with aclosing(attempt.deltas(limit)) as deltas:
                 async for delta in deltas:
+                    completion.note(delta)
                     yield delta
             summary = completion.succeeded()
         except ProviderFailure as failure:
             summary = completion.failed(failure)
         except MuxerError as error:
+            if not completion.promised:
+                raise
             summary = completion.stopped(error)
         except Exception:
             summary = completion.broke(self._around.new_id())
         finally:
             # Cancellation and a generator closed by its consumer pass through here and yield nothing more.
             completion.close()
-        yield summary
+            if request.request_id is not None:
+                self._repeats.end(limit.principal.subject.tenant_id, request.request_id.id)
+        yield await completion.settled(summary)
+
+    async def _reserve(self, completion: CompletionRun, request: CompletionRequest, limit: TimeLimit) -> Replay | None:
+        """Promises to pay; gives the answer instead, where the request was answered before under the same id."""
+        books, named = self._around.books, request.request_id
+        tenant_id = limit.principal.subject.tenant_id
+        while True:
+            known = await completion.reserve(limit)
+            if known is None or named is None or books is None:
+                break
+            replay = await self._repeats.answer(known, named, tenant_id, books, limit)
+            if replay is not None:
+                return replay
+        if named is not None:
+            self._repeats.begin(tenant_id, named.id)
+        return None
 
     async def complete(
         self, request: CompletionRequest, limit: TimeLimit, earlier: EarlierDecision | None = None
-    ) -> Completion:
+    ) -> Completion | Replay:
         """Folds run() into one answer. Raises what run() raises, and the summary's error when there is one."""
         folding = Folding()
         async with aclosing(self.run(request, limit, stream=False, earlier=earlier)) as events:
             async for event in events:
+                if isinstance(event, Replay):
+                    return event
                 folding.add(event)
         completion = folding.result()
         if completion.summary.error is not None:
@@ -151,105 +162,8 @@ class Pipeline:
         return completion
 
 
-class _CompletionRun:
-    """The account of one completion: told of its end exactly once, whatever ends it."""
-
-    def __init__(self, decision: Decision, around: Surroundings) -> None:
-        self._decision = decision
-        self._around = around
-        self._completion_id = f"cmp_{around.new_id()}"
-        self._began = time.perf_counter()
-        self._attempt: AttemptRun | None = None
-        self._closed = False
-        around.observer.began()
-
-    def attempt(self, request: CompletionRequest, *, stream: bool) -> AttemptRun:
-        """Begins the attempt at the chosen model."""
-        model = self._decision.selected
-        conversation = request.conversation
-        room = max(1, model.context_window - self._decision.estimated_input_tokens)
-        provider_request = ProviderRequest(
-            conversation=conversation,
-            model=model,
-            max_output_tokens=conversation.max_output_tokens or min(model.max_output_tokens, room),
-            stream=stream,
-        )
-        provider = self._around.providers[model.provider]
-        self._attempt = AttemptRun(1, provider, provider_request, self._decision.estimated_input_tokens)
-        return self._attempt
-
-    def succeeded(self) -> Summary:
-        """Ends a completion whose provider finished."""
-        return self._tell(self._summary(Outcome.FAILED if self._attempt is None else self._attempt.outcome()))
-
-    def failed(self, failure: ProviderFailure) -> Summary:
-        """Ends a completion whose provider failed."""
-        attempt = self._attempt
-        model = self._decision.selected
-        _log.warning(
-            "attempt failed: provider=%s model=%s class=%s status=%d code=%s",
-            model.provider,
-            model.name,
-            failure.failure_class.value,
-            failure.http_status,
-            failure.vendor_code,
-        )
-        summary = self._summary(Outcome.FAILED)
-        return self._ended(summary, error_of(failure, model, summary, started=attempt is not None and attempt.started))
-
-    def stopped(self, error: MuxerError) -> Summary:
-        """Ends a completion that ran out of time, or that the service had to end."""
-        ran_out = isinstance(error, DeadlineExceeded)
-        summary = self._summary(Outcome.CANCELLED if ran_out else Outcome.FAILED)
-        wrapped = CompletionFailed(
-            error.reason,
-            error.message,
-            summary,
-            metadata=error.metadata,
-            retry_after_seconds=error.retry_after_seconds,
-        )
-        return self._ended(summary, wrapped)
-
-    def _ended(self, summary: Summary, error: CompletionFailed) -> Summary:
-        """Ties error and summary together: each tells of the other."""
-        error.summary = replace(summary, error=error)
-        return self._tell(error.summary)
-
-    def broke(self, incident_id: str) -> Summary:
-        """Ends a completion that met a defect of the service."""
-        _log.exception("incident %s: a completion broke", incident_id)
-        return self.stopped(InternalError(incident_id))
-
-    def close(self) -> None:
-        """Ends a completion that its caller left."""
-        if not self._closed:
-            self._tell(self._summary(Outcome.CANCELLED))
-
-    def _summary(self, outcome: Outcome) -> Summary:
-        ended_at = time.perf_counter()
-        attempt = self._attempt
-        if attempt is None:
-            return Summary(self._completion_id, self._decision, outcome, duration=ended_at - self._began)
-        record = attempt.record(outcome)
-        first_token_at = attempt.first_token_at
-        finished = attempt.finished
-        return Summary(
-            completion_id=self._completion_id,
-            decision=self._decision,
-            outcome=outcome,
-            usage=record.usage,
-            cost=record.cost,
-            attempts=(record,),
-            duration=ended_at - self._began,
-            time_to_first_token=None if first_token_at is None else first_token_at - self._began,
-            finish_reason=None if finished is None else finished.reason,
-            vendor_finish_reason="" if finished is None else finished.vendor_reason,
-            reported_model=attempt.reported_model,
-            answered_by=attempt.model,
-        )
-
-    def _tell(self, summary: Summary) -> Summary:
-        """Tells the observer, once."""
-        self._closed = True
-        self._around.observer.ended(summary, self._around.now())
-        return summary
+def _within(request: CompletionRequest, classification: Classification, policy: TenantPolicy) -> CompletionRequest:
+    """Narrows a request to what its tenant allows. Raises SafetyBlocked."""
+    if classification.intent is Intent.SAFETY_RISK and policy.safety_action is SafetyAction.BLOCK:
+        raise SafetyBlocked(classification.confidence)
+    return replace(request, policy=narrowed(request.policy, policy))

@@ -47,6 +47,6 @@ ADAPTER = Adapter(
     default_base_url="https://api.anthropic.com",
     key_variable="ANTHROPIC_API_KEY",
     base_url_variable="ANTHROPIC_BASE_URL",
-    # Without inference_geo: it raises all prices by a tenth, and the catalogue's would no longer be true.
-    vendor_options=frozenset({"cache_control", "metadata", "service_tier"}),
+    # Without inference_geo, speed and service_tier: they change prices, and the catalogue's would be wrong.
+    vendor_options=frozenset({"cache_control", "metadata"}),
 )

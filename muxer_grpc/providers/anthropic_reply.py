@@ -78,13 +78,16 @@ class ReplyReader:
         output = counts["output_tokens"]
         # Thinking is counted within the output, and told apart by newer models only.
         thinking = min(counts.get("thinking_tokens", 0), output)
+        written = counts.get("cache_creation_input_tokens", 0)
+        for_an_hour = min(counts.get("ephemeral_1h_input_tokens", 0), written)
         return Usage(
             input_tokens=counts.get("input_tokens", 0),
             cached_input_tokens=counts.get("cache_read_input_tokens", 0),
-            cache_write_tokens=counts.get("cache_creation_input_tokens", 0),
+            cache_write_tokens=written - for_an_hour,
             output_tokens=output - thinking,
             reasoning_tokens=thinking,
             source=UsageSource.PROVIDER,
+            cache_write_1h_tokens=for_an_hour,
         )
 
     def _guarded(self, read: Any, value: Any) -> list[ProviderEvent]:
@@ -160,9 +163,13 @@ class ReplyReader:
         for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens"):
             if usage.get(name) is not None:
                 self._usage[name] = int(usage[name])
-        thinking = (usage.get("output_tokens_details") or {}).get("thinking_tokens")
-        if thinking is not None:
-            self._usage["thinking_tokens"] = int(thinking)
+        for group, name in (
+            ("output_tokens_details", "thinking_tokens"),
+            ("cache_creation", "ephemeral_1h_input_tokens"),
+        ):
+            count = (usage.get(group) or {}).get(name)
+            if count is not None:
+                self._usage[name] = int(count)
 
 
 def _length(event: ProviderEvent) -> int:

@@ -15,5 +15,6 @@ ADAPTER = Adapter(
     name="compatible",
     build=lambda connection: OpenAIChat(connection, DIALECT),
     needs_key=False,
-    vendor_options=frozenset({"logit_bias", "min_p", "repetition_penalty", "service_tier", "user"}),
+    # Without service_tier, which changes the prices of some vendors.
+    vendor_options=frozenset({"logit_bias", "min_p", "repetition_penalty", "user"}),
 )

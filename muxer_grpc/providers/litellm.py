@@ -18,6 +18,7 @@ ADAPTER = Adapter(
     base_url_variable="LITELLM_BASE_URL",
     # A proxy on a private network may run without keys.
     needs_key=False,
-    vendor_options=frozenset({"logit_bias", "service_tier", "user"}),
+    # Without service_tier, which changes the prices of some vendors.
+    vendor_options=frozenset({"logit_bias", "user"}),
     discovers_models=True,
 )

@@ -3,47 +3,25 @@
 from __future__ import annotations
 
 import tomllib
-from decimal import Decimal, DecimalException
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from muxer_grpc.domain.catalogue import UNRATED, Feature, Model, Tier
-from muxer_grpc.domain.money import FREE, Price
 from muxer_grpc.domain.tasks import Capability, Intent
+from muxer_grpc.providers.price_rows import PriceFields
 
 _FOLDER = Path(__file__).parent
 
-# A dollar per token: no vendor comes near it, and no sum of such prices leaves 64 bits.
-MAX_USD_PER_MILLION = Decimal(1_000_000)
-
-
-def _check_price(text: str) -> str:
-    try:
-        amount = Decimal(text)
-        too_high = amount > MAX_USD_PER_MILLION
-        Price.from_usd_per_million("0" if too_high else amount, "0")
-    except DecimalException:
-        msg = "a price is a decimal number in quotes, in USD per million tokens"
-        raise ValueError(msg) from None
-    if too_high:
-        msg = f"a price is at most {MAX_USD_PER_MILLION:,} USD per million tokens, not {text}"
-        raise ValueError(msg)
-    return text
-
-
-UsdPerMillion = Annotated[str, AfterValidator(_check_price)]
 Quality = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 UNMEASURED = "prior: tier and generation, not measured"
 
 
-class ModelRow(BaseModel):
-    """A model as data. Prices are decimal strings in USD per million tokens, so that no float stands in between."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ModelRow(PriceFields):
+    """A model as data."""
 
     name: str = Field(min_length=1, max_length=200, description="The name that callers use, after `provider/`.")
     vendor_model: str = Field("", max_length=200, description="The vendor's name, where it is another than `name`.")
@@ -64,53 +42,21 @@ class ModelRow(BaseModel):
         default_factory=dict, description="Quality by capability, 0 to 1, where it differs: logical, code and so on."
     )
     quality_source: str = Field(UNMEASURED, min_length=1, max_length=200, description="Where the qualities come from.")
-    input_usd_per_million: UsdPerMillion | None = Field(None, description="Price of input.")
-    output_usd_per_million: UsdPerMillion | None = Field(None, description="Price of output.")
-    cached_input_usd_per_million: UsdPerMillion | None = Field(
-        None, description="Price of input read from the vendor's cache; default: as input."
-    )
-    cache_write_usd_per_million: UsdPerMillion | None = Field(
-        None, description="Price of input written to the vendor's cache; default: as input."
-    )
-    reasoning_usd_per_million: UsdPerMillion | None = Field(None, description="Price of reasoning; default: as output.")
-    free: bool = Field(False, description="Costs nothing. A model with neither a price nor this mark is refused.")
     retired: bool = Field(False, description="Its vendor has ended it; it is called only when asked for by name.")
     price_note: str = Field("", description="Why a price differs from the maintained price data.")
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
         """Refuses rows that contradict themselves."""
-        priced = self.input_usd_per_million is not None or self.output_usd_per_million is not None
-        finer = self.cached_input_usd_per_million or self.cache_write_usd_per_million or self.reasoning_usd_per_million
-        problem = ""
-        if self.free and (priced or finer):
-            problem = "is free and has a price; keep one of the two"
-        elif priced and (self.input_usd_per_million is None or self.output_usd_per_million is None):
-            problem = "has one of the input and output prices; give both"
-        elif finer and not priced:
-            problem = "has a price of a kind but no input and output price; give those too"
-        elif self.max_output_tokens > self.context_window:
+        problem = self.price_problem()
+        if not problem and self.max_output_tokens > self.context_window:
             problem = "writes more than its context window holds; lower max_output_tokens"
-        elif Intent.VISION in self.intent_quality and Feature.VISION not in self.features:
+        elif not problem and Intent.VISION in self.intent_quality and Feature.VISION not in self.features:
             problem = "is rated at pictures and takes none; add the feature vision, or drop the quality"
         if problem:
             msg = f"model {self.name} {problem}"
             raise ValueError(msg)
         return self
-
-    def price(self) -> Price | None:
-        """Gives the price; None where none is known."""
-        if self.free:
-            return FREE
-        if self.input_usd_per_million is None or self.output_usd_per_million is None:
-            return None
-        return Price.from_usd_per_million(
-            Decimal(self.input_usd_per_million),
-            Decimal(self.output_usd_per_million),
-            cached_input=self.cached_input_usd_per_million,
-            cache_write=self.cache_write_usd_per_million,
-            reasoning=self.reasoning_usd_per_million,
-        )
 
 
 class _ModelFile(BaseModel):

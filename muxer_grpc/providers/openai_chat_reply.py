@@ -37,6 +37,9 @@ FINISH_REASONS = {
 
 CHARACTERS_PER_TOKEN = 4
 
+# Cache writes, as OpenAI and as LiteLLM names them.
+_CACHE_WRITES = ("cache_write_tokens", "cache_creation_tokens")
+
 
 class ReplyReader:
     """Reads the chunks of one reply. What must come last, usage and the end, it keeps for `ending()`."""
@@ -164,19 +167,27 @@ class ReplyReader:
         completion = int(usage.get("completion_tokens") or 0)
         prompt_details = usage.get("prompt_tokens_details") or {}
         cached = int(prompt_details.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0)
-        written = int(prompt_details.get("cache_creation_tokens") or usage.get("cache_creation_input_tokens") or 0)
+        written = _first(prompt_details, _CACHE_WRITES) or int(usage.get("cache_creation_input_tokens") or 0)
+        by_age = prompt_details.get("cache_creation_token_details") or {}
+        for_an_hour = min(_first(by_age, ("ephemeral_1h_input_tokens",)), written)
         reasoning = int((usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0)
         total = int(usage.get("total_tokens") or 0)
         apart = self._reports_reasoning_apart and total == prompt + completion + reasoning
         return Usage(
             input_tokens=max(0, prompt - cached - written),
             cached_input_tokens=cached,
-            cache_write_tokens=written,
+            cache_write_tokens=written - for_an_hour,
             output_tokens=completion if apart else max(0, completion - reasoning),
             reasoning_tokens=reasoning,
             source=UsageSource.PROVIDER,
+            cache_write_1h_tokens=for_an_hour,
         )
 
     def _estimated_usage(self) -> Usage:
         output = -(-self._characters // CHARACTERS_PER_TOKEN)
         return Usage(self._estimated_input_tokens, output_tokens=output, source=UsageSource.ESTIMATED)
+
+
+def _first(counts: dict[str, Any], names: tuple[str, ...]) -> int:
+    """Gives the first count that is there and not 0; else 0."""
+    return next((int(counts[name]) for name in names if counts.get(name)), 0)

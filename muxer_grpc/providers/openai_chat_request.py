@@ -36,6 +36,8 @@ class Dialect:
     reasoning_models_refuse_sampling: bool = False
     reasoning_efforts: frozenset[str] = frozenset({"minimal", "low", "medium", "high"})
     reports_reasoning_apart: bool = False
+    # The tier that the catalogue's prices are those of, where a vendor has several.
+    service_tier: str = ""
 
 
 def request_body(request: ProviderRequest, provider: str, dialect: Dialect) -> bytes:
@@ -60,6 +62,8 @@ def request_body(request: ProviderRequest, provider: str, dialect: Dialect) -> b
         body["stream"] = True
         if dialect.sends_stream_options:
             body["stream_options"] = {"include_usage": True}
+    if dialect.service_tier:
+        body["service_tier"] = dialect.service_tier
     options = conversation.vendor_options.get(provider)
     if options:
         body.update({name: value for name, value in options.items() if name not in OWN_FIELDS})

@@ -21,5 +21,6 @@ ADAPTER = Adapter(
     default_base_url="https://api.x.ai/v1",
     key_variable="XAI_API_KEY",
     base_url_variable="XAI_BASE_URL",
-    vendor_options=frozenset({"search_parameters", "user"}),
+    # Without search_parameters: each source that is searched costs beside the tokens.
+    vendor_options=frozenset({"user"}),
 )

@@ -1,4 +1,4 @@
-"""The one wrapper around every method: admission, parsing, time limit, errors. Applied once, at registration.
+"""The one wrapper around every method: admission, identity, parsing, time limit, errors. Applied once, at registration.
 
 Facts behind it: grpc.aio takes only an `async def` with `yield` for a streaming handler; `context.abort` works by
 raising, so nothing may swallow what it raises; a CancelledError that is not the caller's would leave the caller
@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError, Message
 
 from muxer_grpc.domain.errors import InternalError, InvalidRequest, MethodNotFound, MuxerError, Overloaded, Violation
 from muxer_grpc.pipeline.time_limit import TimeLimit
+from muxer_grpc.rpc.gates import CLOSED, Gate, Guards
 from muxer_grpc.rpc.status import CODES, status_of, trailers_of
 
 _log = logging.getLogger(__name__)
@@ -33,6 +34,13 @@ REPLY_RESERVE_SECONDS = 0.05
 REPLY_RESERVE_SHARE = 0.1
 
 OVERLOAD_RETRY_SECONDS = 0.25
+
+
+Context = grpc.aio.ServicerContext[Any, Any]
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any]
+else:  # generic for checkers alone
+    Handler = grpc.RpcMethodHandler
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +55,10 @@ class CallLimits:
 class Calls:
     """Knows the calls under way: admits new ones, and ends those that are left when the process drains."""
 
-    def __init__(self, limits: CallLimits, new_id: Callable[[], str]) -> None:
+    def __init__(self, limits: CallLimits, new_id: Callable[[], str], guards: Guards | None = None) -> None:
         self._limits = limits
         self._new_id = new_id
+        self._guards = guards or Guards()
         self._unary: set[TimeLimit] = set()
         self._streams: set[TimeLimit] = set()
         self._exempt: set[TimeLimit] = set()
@@ -64,40 +73,56 @@ class Calls:
         for limit in (*self._unary, *self._streams):
             limit.end(error)
 
-    def unary(
-        self, request_type: type[Request], behaviour: Unary[Request], *, exempt: bool = False
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    def registered(self, service: str, handlers: dict[str, Handler]) -> dict[str, Handler]:
+        """Opens the wrapped methods of a service, by name, to those who may call them; before, none is open.
+
+        Raises TypeError for a method that is not wrapped, and so would be open to everybody.
+        """
+        for name, handler in handlers.items():
+            method = f"/{service}/{name}"
+            if not isinstance(handler, Wrapped):
+                msg = f"{method} is not wrapped"
+                raise TypeError(msg)
+            handler.entrance.gate = self._guards.gate(method)
+        return handlers
+
+    def entrance(self, method: str, *, streams: bool) -> Entrance:
+        """Gives how calls of a packaged service's method come in, by its full name."""
+        siblings, most = (self._streams, self._limits.max_streams) if streams else (self._unary, self._limits.max_unary)
+        return Entrance(siblings, most, self._guards.gate(method))
+
+    def unary(self, request_type: type[Request], behaviour: Unary[Request], *, exempt: bool = False) -> Handler:
         """Wraps a method that answers once; an `exempt` one is admitted under any load."""
         parse = request_type.FromString
-        siblings = self._exempt if exempt else self._unary
-        most = sys.maxsize if exempt else self._limits.max_unary
+        entrance = Entrance(self._exempt if exempt else self._unary, sys.maxsize if exempt else self._limits.max_unary)
 
-        async def handle(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-            async with _Call(self, context, siblings, most) as limit:
+        async def handle(request: bytes, context: Context) -> bytes:
+            async with Call(self, context, entrance) as limit:
                 return (await behaviour(_parsed(parse, request), limit)).SerializeToString()
             raise AssertionError  # unreachable: leaving the block with an error aborts the call
 
-        return grpc.unary_unary_rpc_method_handler(handle)
+        return Wrapped(entrance, unary_unary=handle)
 
     def server_stream(
         self, request_type: type[Request], behaviour: ServerStream[Request], *, exempt: bool = False
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> Handler:
         """Wraps a method that answers with a stream; an `exempt` one is admitted under any load."""
         parse = request_type.FromString
-        siblings = self._exempt if exempt else self._streams
-        most = sys.maxsize if exempt else self._limits.max_streams
+        entrance = Entrance(
+            self._exempt if exempt else self._streams, sys.maxsize if exempt else self._limits.max_streams
+        )
 
-        async def handle(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncGenerator[bytes, None]:
+        async def handle(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
             async with (
-                _Call(self, context, siblings, most) as limit,
+                Call(self, context, entrance) as limit,
                 aclosing(behaviour(_parsed(parse, request), limit)) as replies,
             ):
                 async for reply in replies:
                     yield reply.SerializeToString()
 
-        return grpc.unary_stream_rpc_method_handler(handle)
+        return Wrapped(entrance, unary_stream=handle)
 
-    def deadline_of(self, context: grpc.aio.ServicerContext[Any, Any]) -> float:
+    def deadline_of(self, context: Context) -> float:
         """Gives the time by which work must end, in seconds of the event loop's clock."""
         remaining = context.time_remaining()
         longest = self._limits.default_deadline_seconds
@@ -115,37 +140,66 @@ class Calls:
         return InternalError(incident_id)
 
 
+@dataclass(slots=True)
+class Entrance:
+    """How calls of one method come in: beside which others, how many at once, and past which gate."""
+
+    siblings: set[TimeLimit]
+    most: int
+    gate: Gate | None = CLOSED
+
+
+class Wrapped(Handler):
+    """A wrapped method, as gRPC takes it; messages cross as bytes."""
+
+    request_streaming = False
+    request_deserializer = None
+    response_serializer = None
+    stream_unary = None
+    stream_stream = None
+
+    def __init__(self, entrance: Entrance, *, unary_unary: Any = None, unary_stream: Any = None) -> None:
+        self.entrance = entrance
+        self.response_streaming = unary_stream is not None
+        self.unary_unary = unary_unary
+        self.unary_stream = unary_stream
+
+
 Unary = Callable[[Request, TimeLimit], Awaitable[Message]]
 ServerStream = Callable[[Request, TimeLimit], AsyncGenerator[Message, None]]
 
 
-class _Call:
+class Call:
     """One call: an async context manager written out, since it stands on the hot path of every RPC."""
 
-    __slots__ = ("_calls", "_context", "_limit", "_most", "_siblings")
+    __slots__ = ("_calls", "_context", "_entrance", "_limit")
 
-    def __init__(
-        self, calls: Calls, context: grpc.aio.ServicerContext[Any, Any], siblings: set[TimeLimit], most: int
-    ) -> None:
+    def __init__(self, calls: Calls, context: Context, entrance: Entrance) -> None:
         self._calls = calls
         self._context = context
-        self._siblings = siblings
-        self._most = most
+        self._entrance = entrance
         self._limit: TimeLimit | None = None
 
     async def __aenter__(self) -> TimeLimit:
-        if len(self._siblings) >= self._most:
+        entrance = self._entrance
+        if len(entrance.siblings) >= entrance.most:
             error = Overloaded("too many calls are under way", retry_after_seconds=OVERLOAD_RETRY_SECONDS)
             await _abort(self._context, error)
         limit = self._limit = TimeLimit(self._calls.deadline_of(self._context))
-        self._siblings.add(limit)
+        entrance.siblings.add(limit)
+        if entrance.gate is not None:
+            try:
+                await entrance.gate.admit(self._context, limit)
+            except BaseException as error:
+                await self.__aexit__(type(error), error, error.__traceback__)
+                raise
         return limit
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._limit is not None:
-            self._siblings.discard(self._limit)
+            self._entrance.siblings.discard(self._limit)
             self._limit.close()
         if error is None or isinstance(error, grpc.aio.AbortError | GeneratorExit):
             return
@@ -159,7 +213,7 @@ class _Call:
             await _abort(self._context, self._calls.incident(error))
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: MuxerError) -> None:
+async def _abort(context: Context, error: MuxerError) -> None:
     """Ends the call with the error's status. Raises AbortError, always."""
     status = status_of(error)
     await context.abort(CODES[error.reason], error.message, trailing_metadata=trailers_of(error, status))
@@ -182,7 +236,7 @@ class UnknownMethods(grpc.GenericRpcHandler):
         method = str(handler_call_details.method)[:200]
         error = MethodNotFound(f"there is no method {method}", metadata={"method": method})
 
-        async def refuse(_requests: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncGenerator[bytes, None]:
+        async def refuse(_requests: object, context: Context) -> AsyncGenerator[bytes, None]:
             await _abort(context, error)
             yield b""  # makes this a streaming handler; never reached
 

@@ -6,9 +6,19 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TypeVar
 
-from muxer.v1 import billing_pb2, chat_pb2, completion_pb2, errors_pb2, metrics_pb2, routing_pb2
+from muxer.v1 import (
+    billing_pb2,
+    budget_service_pb2,
+    chat_pb2,
+    completion_pb2,
+    errors_pb2,
+    metrics_pb2,
+    principals_pb2,
+    routing_pb2,
+    tenant_service_pb2,
+)
 
-from muxer_grpc.domain import chat, completion, decision, errors, figures, tasks
+from muxer_grpc.domain import budgeting, chat, completion, decision, errors, figures, tasks, tenancy
 from muxer_grpc.domain.catalogue import Feature, Tier
 from muxer_grpc.domain.money import UsageSource
 
@@ -42,8 +52,22 @@ USAGE_SOURCES = {
     UsageSource.ESTIMATED: billing_pb2.USAGE_SOURCE_ESTIMATED,
 }
 ROLES = _by_name(chat.Role, chat_pb2.Role, "ROLE")
+PRINCIPAL_ROLES = _by_name(tenancy.Role, principals_pb2.PrincipalRole, "PRINCIPAL_ROLE")
+SAFETY_ACTIONS = _by_name(tenancy.SafetyAction, tenant_service_pb2.SafetyAction, "SAFETY_ACTION")
+CONTENT_STORAGES = _by_name(tenancy.ContentStorage, tenant_service_pb2.ContentStorage, "CONTENT_STORAGE")
+BUDGET_PERIODS = _by_name(budgeting.Period, budget_service_pb2.BudgetPeriod, "BUDGET_PERIOD")
 
 ROLE_OF = _inverse(ROLES)
+PRINCIPAL_ROLE_OF = _inverse(PRINCIPAL_ROLES)
+SAFETY_ACTION_OF = {
+    **_inverse(SAFETY_ACTIONS),
+    tenant_service_pb2.SAFETY_ACTION_UNSPECIFIED: tenancy.SafetyAction.ALLOW,
+}
+CONTENT_STORAGE_OF = {
+    **_inverse(CONTENT_STORAGES),
+    tenant_service_pb2.CONTENT_STORAGE_UNSPECIFIED: tenancy.ContentStorage.OFF,
+}
+BUDGET_PERIOD_OF = _inverse(BUDGET_PERIODS)
 INTENT_OF = _inverse(INTENTS)
 FEATURE_OF = _inverse(FEATURES)
 DIMENSION_OF = _inverse(DIMENSIONS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 
 from muxer_grpc.rpc.calls import Calls, UnknownMethods
+from muxer_grpc.rpc.foreign import GuardedRegistrar
 from muxer_grpc.rpc.reflection import reflection_handlers
 from muxer_grpc.rpc.servicers import health
 from muxer_grpc.rpc.servicers.health import HealthServicer
@@ -70,11 +71,13 @@ class Listener:
 
     def __init__(self, options: ListenerOptions, services: Mapping[str, Servicer], calls: Calls) -> None:
         self._options = options
+        self._calls = calls
         self.health = HealthServicer(services)
         fuse = FUSE_FACTOR * options.max_concurrent_calls or None
         self.server = grpc.aio.server(options=options.channel_arguments(), maximum_concurrent_rpcs=fuse)
         for name, servicer in (*services.items(), (health.SERVICE, self.health)):
-            handler = grpc.method_handlers_generic_handler(name, servicer.handlers(calls))
+            opened = calls.registered(name, servicer.handlers(calls))
+            handler = grpc.method_handlers_generic_handler(name, opened)
             self.server.add_generic_rpc_handlers((handler,))
         self._described = [*services, health.SERVICE]
         self.addresses: tuple[str, ...] = ()
@@ -82,14 +85,16 @@ class Listener:
     async def start(self) -> None:
         """Binds every address and serves. Raises OSError when one cannot be bound."""
         if self._options.reflection:
-            self.server.add_generic_rpc_handlers(tuple(reflection_handlers(self._described)))
+            guarded = GuardedRegistrar(self.server, self._calls)
+            guarded.add_generic_rpc_handlers(tuple(reflection_handlers(self._described)))
         self.server.add_generic_rpc_handlers((UnknownMethods(),))
         self.addresses = tuple(self._bind(address) for address in self._options.addresses)
         await self.server.start()
         self.health.serve()
 
-    def describe(self, service: str) -> None:
-        """Lets reflection show a service that was added to `server` by hand. Before start() only."""
+    def add_packaged(self, service: str, register: Callable[[Any], None]) -> None:
+        """Adds a packaged service, which `register` registers on what it is given. Before start() only."""
+        register(GuardedRegistrar(self.server, self._calls))
         self._described.append(service)
 
     def _bind(self, address: str) -> str:

@@ -47,6 +47,11 @@ def route_response(decision: Decision) -> muxer_service_pb2.RouteResponse:
     return response
 
 
+def written_decision(decision: Decision) -> bytes:
+    """Writes a decision in wire format; what stands one after the other there is merged by who reads it."""
+    return _decision_head(decision).SerializeToString() + _written_choice(decision)
+
+
 def _decision_head(decision: Decision) -> routing_pb2.RouteDecision:
     """Converts a decision but for its candidates and exclusions, which are merged in where it comes to stand."""
     selected = decision.selected
@@ -138,6 +143,7 @@ def usage_message(usage: Usage) -> billing_pb2.Usage:
         output_tokens=usage.output_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         source=USAGE_SOURCES[usage.source],
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
     )
 
 
@@ -162,6 +168,11 @@ def price_message(price: Price) -> billing_pb2.Price:
         cache_write_pico_usd_per_token=price.cache_write,
         output_pico_usd_per_token=price.output,
         reasoning_pico_usd_per_token=price.reasoning,
+        cache_write_1h_pico_usd_per_token=price.cache_write_1h,
+        tiers=[
+            billing_pb2.PriceTier(above_input_tokens=tier.above_input_tokens, price=price_message(tier.price))
+            for tier in price.tiers
+        ],
     )
 
 

@@ -11,7 +11,7 @@ from muxer.v1 import chat_pb2, routing_pb2
 
 from muxer_grpc.domain.catalogue import Catalogue, Model
 from muxer_grpc.domain.errors import ModelNotFound
-from muxer_grpc.domain.routing.policy import AUTOMATIC, NO_RULES, CompletionRequest, RoutingPolicy
+from muxer_grpc.domain.routing.policy import AUTOMATIC, NO_RULES, CompletionRequest, RequestId, RoutingPolicy
 from muxer_grpc.domain.routing.ranking import known_strategies
 from muxer_grpc.rpc.aims import read_max_latency, read_quality_target, read_weight, read_weights
 from muxer_grpc.rpc.conversations import read_conversation
@@ -22,13 +22,17 @@ MAX_LABELS = 32
 MAX_LABEL_KEY_CHARACTERS = 64
 MAX_LABEL_VALUE_CHARACTERS = 256
 MAX_POLICY_NAMES = 200
+MAX_REQUEST_ID_CHARACTERS = 128
+_TOO_LONG = f"give at most {MAX_REQUEST_ID_CHARACTERS} characters"
 
 _AUTO = "auto"
 _MODEL_FIELD = "spec.requested_model"
 
 
-def read_request(spec: chat_pb2.CompletionSpec, catalogue: Catalogue) -> CompletionRequest:
-    """Reads a request.
+def read_request(
+    spec: chat_pb2.CompletionSpec, catalogue: Catalogue, *, keeps_content: bool = False
+) -> CompletionRequest:
+    """Reads a request; with `keeps_content` it holds the spec itself too.
 
     Raises InvalidRequest with all violations, or ModelNotFound when an unknown requested model is the only one.
     """
@@ -43,13 +47,43 @@ def read_request(spec: chat_pb2.CompletionSpec, catalogue: Catalogue) -> Complet
     found = violations.found
     if len(found) == 1 and found[0].field == _MODEL_FIELD and found[0].rule == "unknown":
         raise ModelNotFound(spec.requested_model[:200], catalogue.nearest(spec.requested_model))
+    if spec.request_id or spec.money_lease:
+        violations.check(len(spec.request_id) <= MAX_REQUEST_ID_CHARACTERS, "spec.request_id", "length", _TOO_LONG)
+        violations.check(len(spec.money_lease) <= MAX_REQUEST_ID_CHARACTERS, "spec.money_lease", "length", _TOO_LONG)
     violations.raise_if_any()
-    return CompletionRequest(conversation, policy, AUTOMATIC if requested is None else requested.name, labels)
+    return CompletionRequest(
+        conversation,
+        policy,
+        AUTOMATIC if requested is None else requested.name,
+        labels,
+        _read_request_id(spec) if spec.request_id else None,
+        spec.money_lease,
+        spec.SerializeToString(deterministic=True) if keeps_content else b"",
+    )
+
+
+def _read_request_id(spec: chat_pb2.CompletionSpec) -> RequestId:
+    content = _content_of(spec)
+    return RequestId(
+        spec.request_id,
+        hashlib.blake2b(content, digest_size=16).digest(),
+        hashlib.blake2b(content, digest_size=32, person=b"muxer answer").digest(),
+    )
 
 
 def fingerprint_of(spec: chat_pb2.CompletionSpec) -> bytes:
-    """Gives a hash by which two specs of one process can be told to be the same."""
-    return hashlib.blake2b(spec.SerializeToString(deterministic=True), digest_size=16).digest()
+    """Gives a hash by which two specs can be told to be the same; how they are paid for does not count."""
+    return hashlib.blake2b(_content_of(spec), digest_size=16).digest()
+
+
+def _content_of(spec: chat_pb2.CompletionSpec) -> bytes:
+    if spec.request_id or spec.money_lease:
+        bare = chat_pb2.CompletionSpec()
+        bare.CopyFrom(spec)
+        bare.ClearField("request_id")
+        bare.ClearField("money_lease")
+        spec = bare
+    return spec.SerializeToString(deterministic=True)
 
 
 def _read_requested_model(spec: chat_pb2.CompletionSpec, catalogue: Catalogue, violations: Violations) -> Model | None:
@@ -84,12 +118,12 @@ def _read_policy(routing: routing_pb2.RoutingPolicy, catalogue: Catalogue, viola
             features.add(feature)
     policy = RoutingPolicy(
         strategy=routing.strategy,
-        allowed_models=_read_models(routing.allowed_models, f"{path}.allowed_models", catalogue, violations),
-        denied_models=_read_models(routing.denied_models, f"{path}.denied_models", catalogue, violations),
-        allowed_providers=_read_providers(
+        allowed_models=read_models(routing.allowed_models, f"{path}.allowed_models", catalogue, violations),
+        denied_models=read_models(routing.denied_models, f"{path}.denied_models", catalogue, violations),
+        allowed_providers=read_providers(
             routing.allowed_providers, f"{path}.allowed_providers", catalogue, violations
         ),
-        denied_providers=_read_providers(routing.denied_providers, f"{path}.denied_providers", catalogue, violations),
+        denied_providers=read_providers(routing.denied_providers, f"{path}.denied_providers", catalogue, violations),
         allowed_regions=frozenset(routing.allowed_regions),
         required_features=frozenset(features),
         max_cost_nano_usd=ceiling,
@@ -125,7 +159,8 @@ def _read_model_weights(
     return tuple(sorted(weights.items()))
 
 
-def _read_models(names: Iterable[str], path: str, catalogue: Catalogue, violations: Violations) -> frozenset[str]:
+def read_models(names: Iterable[str], path: str, catalogue: Catalogue, violations: Violations) -> frozenset[str]:
+    """Reads names of models, full or bare; gives the full ones."""
     found = set()
     for index, name in enumerate(_bounded(names, path, violations)):
         model = _known_model(name, f"{path}[{index}]", catalogue, violations)
@@ -134,7 +169,8 @@ def _read_models(names: Iterable[str], path: str, catalogue: Catalogue, violatio
     return frozenset(found)
 
 
-def _read_providers(names: Iterable[str], path: str, catalogue: Catalogue, violations: Violations) -> frozenset[str]:
+def read_providers(names: Iterable[str], path: str, catalogue: Catalogue, violations: Violations) -> frozenset[str]:
+    """Reads names of providers."""
     kept = _bounded(names, path, violations)
     for index, name in enumerate(kept):
         if name not in catalogue.providers:

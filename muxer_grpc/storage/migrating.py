@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from enum import Enum
-from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from muxer_grpc.storage.database import Database, told
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 FOLDER = Path(__file__).parent / "migrations"
 HEAD, BASE = "head", "base"
+# The revision that this version knows: the last of the files in migrations/versions, whose names begin with theirs.
+NEWEST = "0001"
 
 
 class SchemaState(Enum):
@@ -28,20 +30,23 @@ class SchemaState(Enum):
     UNKNOWN = "unknown"
 
 
-class SchemaUnfit(RuntimeError):
+class SchemaUnfit(ValueError):
     """The service must not start on these tables; the message says what to run."""
 
 
 def migrate(database: Database, revision: str = HEAD) -> tuple[str, str]:
     """Migrates up or down to a revision; gives the revisions before and after. Raises StorageUnavailable."""
+    # It takes a quarter of a second to import, and a service whose tables are ready needs nothing of it.
+    from alembic import command
+
     engine = database.sync_engine()
     try:
         with engine.begin() as connection:
-            before = _revision(connection)
+            before = revision_of(connection)
             config = _config(connection)
-            down = revision == BASE or (revision != HEAD and _is_behind(revision, before))
+            down = revision == BASE or (revision != HEAD and revision < before)
             (command.downgrade if down else command.upgrade)(config, revision)
-            return before, _revision(connection)
+            return before, revision_of(connection)
     except SQLAlchemyError as error:
         raise told(error) from error
     finally:
@@ -53,14 +58,13 @@ def state_of(database: Database) -> tuple[SchemaState, str]:
     engine = database.sync_engine()
     try:
         with engine.connect() as connection:
-            revision = _revision(connection)
-            if revision == newest():
+            revision = revision_of(connection)
+            if revision == NEWEST:
                 return SchemaState.CURRENT, revision
             if not revision:
                 foreign = set(inspect(connection).get_table_names()) - {"alembic_version"}
                 return (SchemaState.UNKNOWN if foreign else SchemaState.EMPTY), ""
-            known = {step.revision for step in _scripts().walk_revisions()}
-            return (SchemaState.OLDER if revision in known else SchemaState.UNKNOWN), revision
+            return (SchemaState.OLDER if revision in revisions() else SchemaState.UNKNOWN), revision
     except SQLAlchemyError as error:
         raise told(error) from error
     finally:
@@ -80,7 +84,7 @@ def make_ready(database: Database) -> None:
         return
     problem = {
         SchemaState.EMPTY: "has no tables yet: run muxer migrate",
-        SchemaState.OLDER: f"is at revision {revision}, and this version needs {newest()}: run muxer migrate",
+        SchemaState.OLDER: f"is at revision {revision}, and this version needs {NEWEST}: run muxer migrate",
         SchemaState.UNKNOWN: f"is at a revision that this version does not know ({revision or 'none'}): "
         "run the version of the service that made it, or give another database",
     }[state]
@@ -88,29 +92,24 @@ def make_ready(database: Database) -> None:
     raise SchemaUnfit(msg)
 
 
-@cache
-def newest() -> str:
-    """Gives the revision that this version of the service knows."""
-    return str(_scripts().get_current_head())
+def revisions() -> tuple[str, ...]:
+    """Lists the revisions that this version knows, the first one first."""
+    return tuple(sorted(path.stem.split("_")[0] for path in (FOLDER / "versions").glob("[0-9]*.py")))
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(FOLDER))
+def revision_of(connection: Connection) -> str:
+    """Tells the revision of the tables; empty where there are none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return ""
+    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
 
 
 def _config(connection: Connection) -> Config:
+    from alembic.config import Config
+
+    # It tells of every step at a level that is for what an operator should see.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
     config.attributes["connection"] = connection
     return config
-
-
-def _revision(connection: Connection) -> str:
-    return MigrationContext.configure(connection).get_current_revision() or ""
-
-
-def _is_behind(revision: str, current: str) -> bool:
-    """Tells whether a revision came before the current one."""
-    if not current or revision == current:
-        return False
-    return revision in {step.revision for step in _scripts().iterate_revisions(current, BASE)}

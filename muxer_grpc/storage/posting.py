@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from muxer_grpc.domain.budgeting import Budget, BudgetAlert, Counter, CounterKey, Counters, Period, keys_of
+from muxer_grpc.domain.budgeting import Budget, BudgetAlert, BudgetsInForce, Counter, CounterKey, Counters, Period
 from muxer_grpc.domain.ledger import KeptDecision, KnownRequest, RequestState, Reservation, Settlement
 from muxer_grpc.domain.refusals import BudgetExceeded, MoneyLeaseEnded, MoneyLeaseExceeded
 from muxer_grpc.domain.tenancy import Subject
@@ -79,7 +79,7 @@ class Postings:
         _Posting(cursor, batch, at_us, posted, self).run()
         return posted
 
-    def budgets_of(self, cursor: Cursor, tenants: Iterable[str]) -> list[Budget]:
+    def budgets_of(self, cursor: Cursor, tenants: Iterable[str]) -> BudgetsInForce:
         """Reads the budgets of tenants, and holds the tenants so that none is added before this transaction's end."""
         wanted = sorted(set(tenants))
         lock = " FOR KEY SHARE" if cursor.locks else ""
@@ -94,7 +94,7 @@ class Postings:
                 found[budget.tenant_id].append(budget)
             for tenant, budgets in found.items():
                 self._budgets[tenant] = (revisions[tenant], tuple(budgets))
-        return [budget for tenant in wanted if tenant in revisions for budget in self._budgets[tenant][1]]
+        return BudgetsInForce([b for tenant in wanted if tenant in revisions for b in self._budgets[tenant][1]])
 
 
 def _budget_of(row: Sequence[Any]) -> Budget:
@@ -183,7 +183,7 @@ class _Posting:
         subjects = [(r.subject, self._at_us) for r in fresh] + [(t.subject, t.created_us) for t in taken.values()]
         subjects += [(lease.subject, lease.created_us) for lease in leases.values()]
         budgets = self._over.budgets_of(cursor, (subject.tenant_id for subject, _ in subjects))
-        keys = sorted({key for subject, at_us in subjects for key in keys_of(budgets, subject, at_us)})
+        keys = sorted({key for subject, at_us in subjects for _, key in budgets.of(subject, at_us)})
         counters = Counters(budgets, self._counters(keys))
         for settlement in self._batch.settle:
             promise = taken.get(settlement.completion_id)

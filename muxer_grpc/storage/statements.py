@@ -42,20 +42,16 @@ TAKE_RESERVATIONS = (
     "DELETE FROM reservations WHERE completion_id IN ({many})"
     " RETURNING completion_id, tenant_id, user_id, key_id, money_lease_id, amount_nano_usd, created_us"
 )
-RENEW_RESERVATIONS = "UPDATE reservations SET lease_until_us = ? WHERE instance_id = ?"
-EXPIRED_RESERVATIONS = (
-    f"SELECT {RESERVATION_COLUMNS} FROM reservations WHERE lease_until_us < ? ORDER BY lease_until_us LIMIT 500"
-)
 OPEN_RESERVATIONS = "SELECT completion_id FROM reservations WHERE completion_id IN ({many})"
 
 ENTRY_COLUMNS = (
     "completion_id, attempt, tenant_id, user_id, key_id, principal, request_id, decision_id, money_lease_id, strategy,"
     " intent, requested_model, model, provider, reported_model, outcome, failure_class, usage_source, input_tokens,"
-    " cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nano_usd, cost_pico_usd,"
-    " reserved_nano_usd, price_book_version, streamed, flagged, labels, duration_us, first_token_us, created_us,"
-    " settled_us"
+    " cached_input_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, cost_nano_usd,"
+    " cost_pico_usd, reserved_nano_usd, price_book_version, streamed, flagged, labels, duration_us, first_token_us,"
+    " created_us, settled_us"
 )
-ADD_ENTRIES = f"INSERT INTO ledger_entries ({ENTRY_COLUMNS}) VALUES ({', '.join('?' * 34)})"
+ADD_ENTRIES = f"INSERT INTO ledger_entries ({ENTRY_COLUMNS}) VALUES ({', '.join('?' * 35)})"
 
 FORGET_REQUESTS = "DELETE FROM idempotent_requests WHERE expires_us < ? AND (tenant_id, request_id) IN (VALUES {many})"
 KNOWN_REQUESTS = (
@@ -81,10 +77,6 @@ ADD_DECISIONS = (
 ADD_CONTENTS = (
     "INSERT INTO contents (completion_id, tenant_id, prompt_digest, answer_digest, prompt, answer, created_us,"
     " expires_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
-# What is kept for a set time, by table; the ledger itself is never forgotten.
-FORGET = tuple(
-    f"DELETE FROM {table} WHERE expires_us < ?" for table in ("idempotent_requests", "decisions", "contents")
 )
 
 
@@ -141,6 +133,7 @@ def entry_row(entry: LedgerEntry, labels: str) -> tuple[object, ...]:
         usage.input_tokens,
         usage.cached_input_tokens,
         usage.cache_write_tokens,
+        usage.cache_write_1h_tokens,
         usage.output_tokens,
         usage.reasoning_tokens,
         entry.cost_nano_usd,

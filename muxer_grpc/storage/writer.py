@@ -98,9 +98,9 @@ class LedgerWriter:
         known: KnownRequest | None = await self._ask(reservation, self._rules.patience_seconds)
         return known
 
-    async def settle(self, settlement: Settlement) -> None:
+    def settle(self, settlement: Settlement) -> asyncio.Future[None]:
         """Writes a settlement; see the port."""
-        await self._ask(settlement, self._rules.settle_seconds)
+        return self._ask(settlement, self._rules.settle_seconds)
 
     def release(self, completion_id: str) -> None:
         """Takes back a promise whose caller left before it was told of it: nothing was called, nothing is paid."""
@@ -247,8 +247,8 @@ class LedgerWriter:
                 continue
             if isinstance(result, BaseException):
                 told.set_exception(result)
-                if isinstance(asked.operation, KeptDecision):
-                    told.exception()
+                # Whoever waits is told; where nobody does any more, that is no mistake.
+                told.exception()
             else:
                 told.set_result(result)
         if alerts:

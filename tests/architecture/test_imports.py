@@ -29,7 +29,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "pipeline": (frozenset({"domain", "pipeline"}), PURE | {"asyncio", "contextlib", "logging", "time"}),
     "providers": (
         frozenset({"domain", "providers"}),
-        IN_OUT | {"httpx", "httpx_aiohttp", "aiohttp", "multidict", "orjson", "pydantic"},
+        IN_OUT | {"httpx", "httpx_aiohttp", "aiohttp", "multidict", "orjson", "pydantic", "genai_prices"},
     ),
     "storage": (
         frozenset({"domain", "storage"}),
@@ -46,9 +46,20 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         IN_OUT | {"grpc", "grpc_reflection", "google", "muxer", "jsonschema_rs"},
     ),
 }
-SETTINGS = ("settings.py", "settings_loading.py", "settings_addresses.py", "settings_modes.py")
+SETTINGS = (
+    "settings_identity.py",
+    "settings.py",
+    "settings_loading.py",
+    "settings_addresses.py",
+    "settings_modes.py",
+    "settings_storage.py",
+)
 EVERYONE = (
+    "artefact.py",
     "bootstrap.py",
+    "bootstrap_identity.py",
+    "bootstrap_providers.py",
+    "bootstrap_storage.py",
     "modes.py",
     "profiles_file.py",
     "server.py",
@@ -59,7 +70,16 @@ EVERYONE = (
     "__init__.py",
 )
 # Of the modules that know everyone, these alone may read Settings.
-MAY_READ_SETTINGS = ("bootstrap.py", "server.py", "workers.py", *SETTINGS, "cli")
+MAY_READ_SETTINGS = (
+    "bootstrap.py",
+    "bootstrap_identity.py",
+    "bootstrap_providers.py",
+    "bootstrap_storage.py",
+    "server.py",
+    "workers.py",
+    *SETTINGS,
+    "cli",
+)
 
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py"))
 

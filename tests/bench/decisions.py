@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from muxer_grpc.bootstrap import load_learned
+from muxer_grpc.artefact import load_learned
 from muxer_grpc.domain.catalogue import Catalogue, Feature, Model, ProviderEntry, Tier
 from muxer_grpc.domain.chat import Conversation, Message, Role, TextPart
 from muxer_grpc.domain.classification.classifier import Classifier
 from muxer_grpc.domain.money import Price
 from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.routing.router import Router
+from muxer_grpc.server import GC_THRESHOLD
 from tests.bench.processes import FLEET, LOAD_CORE, ROOT, environment, pin
 
 WORDS = re.compile(r"\w+")
@@ -104,8 +105,10 @@ def measure(rounds: int) -> list[Spread]:
     def classify(prompt: str) -> object:
         return classifier.classify(request_of(prompt).conversation)
 
+    # As a worker does before it serves.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 20)
     classify(over[0])
     found: list[list[Spread]] = [
         [

@@ -312,3 +312,19 @@ DANGEROUS = {"api_base", "base_url", "api_key", "custom_llm_provider", "extra_he
 def test_no_adapter_passes_through_what_could_redirect_a_call() -> None:
     for name, adapter in adapters().items():
         assert not adapter.vendor_options & DANGEROUS, name
+
+
+# Each of these makes a vendor charge other prices than the catalogue's, or for more than tokens.
+CHANGES_PRICES = {"inference_geo", "modalities", "search_parameters", "service_tier", "speed", "web_search_options"}
+
+
+def test_no_adapter_passes_through_what_changes_the_price_of_a_call() -> None:
+    for name, adapter in adapters().items():
+        assert not adapter.vendor_options & CHANGES_PRICES, name
+
+
+async def test_openai_is_asked_for_the_tier_that_the_prices_are_those_of(
+    case: Case, fake: FakeProvider, provider: Provider
+) -> None:
+    body = await sent(fake, provider, case, with_fields())
+    assert body.get("service_tier") == ("default" if case.name == "openai" else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from muxer_grpc.bootstrap import load_learned
+from muxer_grpc.artefact import load_learned
 from muxer_grpc.domain.classification.classifier import Classifier
 
 LEARNED = Classifier(load_learned())

@@ -98,9 +98,12 @@ class Court:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Lets other tasks run until something holds; the test's own timeout bounds it."""
-    while not holds():
+    """Lets other tasks run until something holds, and fails when it never does."""
+    for _ in range(10_000):
+        if holds():
+            return
         await asyncio.sleep(0)
+    raise AssertionError
 
 
 def asked_text_of(request: ProviderRequest) -> str:

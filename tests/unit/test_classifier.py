@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muxer_grpc.bootstrap import ARTEFACT, load_learned
+from muxer_grpc.artefact import ARTEFACT, load_learned
 from muxer_grpc.domain.catalogue import Tier
 from muxer_grpc.domain.chat import Conversation, ImagePart, JsonSchemaFormat, Message, Role, TextPart, Tool
 from muxer_grpc.domain.classification.classifier import Classifier, Parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from muxer_grpc.domain.catalogue import Feature
@@ -133,6 +133,8 @@ def test_the_answer_is_short_whole_and_without_chance(changes: dict[str, object]
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=300))
+@example("1 2 " * 500)
+@example("🙂" * 2_000)
 def test_what_is_taken_for_a_question_covers_its_text_by_every_tokenizer(text: str) -> None:
     question = question_of(text, PRICED)
     assert PRICED.price is not None

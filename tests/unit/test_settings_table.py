@@ -7,7 +7,7 @@ from enum import Enum
 from typing import get_args
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from muxer_grpc.modes import Mode
 from muxer_grpc.settings import ServerSettings, Settings
@@ -54,3 +54,8 @@ def test_the_default_of_a_choice_is_shown_by_its_value_whatever_kind_of_enum_it_
         ONE = "one"
 
     assert (_shown(Plain.ONE), _shown(Mode.ENHANCED)) == ("`one`", "`enhanced`")
+
+
+def test_a_default_is_shown_even_where_what_is_set_is_secret() -> None:
+    assert _shown(SecretStr("sqlite:///muxer.db")) == "`sqlite:///muxer.db`"
+    assert "***" not in settings_table()

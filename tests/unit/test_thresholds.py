@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from muxer_grpc.artefact import load_learned
+from muxer_grpc.domain.classification.learned import INTENTS
 from muxer_grpc.domain.classification.thresholds import BELIEF, LEAST, MOST, WINDOW, Thresholds
 from muxer_grpc.domain.tasks import Intent
+from muxer_grpc.training.rows import regression_rows
+from tests.unit.classifying import LEARNED
+from tests.unit.test_routing import asked
+
+REGRESSION = Path(__file__).parents[1] / "regression"
 
 CODE, CHAT = Intent.CODE_GEN, Intent.CHAT_LITE
 
@@ -95,3 +104,16 @@ def test_only_the_latest_verdicts_count(feedback: list[tuple[Intent, float, bool
     latest = [(CODE, 0.25, number % 3 == 0) for number in range(WINDOW)]
     forgotten = told(Thresholds(), [*feedback, *latest])
     assert forgotten.low(CODE) == told(Thresholds(), latest).low(CODE)
+
+
+def test_the_learned_classifier_can_be_in_doubt_or_no_judge_would_ever_be_asked() -> None:
+    doubted = [row for row in regression_rows(REGRESSION) if LEARNED.classify(asked(row.prompt)).confidence < 0.4]
+    assert doubted
+
+
+def test_the_less_a_prompt_tells_the_learned_classifier_the_less_sure_it_is_down_to_a_blind_guess() -> None:
+    curve = load_learned()._confidence
+    blind = 1 / len(INTENTS)
+    stated = [curve.at(blind + step * (1 - blind) / 50) for step in range(51)]
+    assert stated == sorted(stated)
+    assert stated[0] == blind

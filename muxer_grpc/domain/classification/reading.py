@@ -135,14 +135,39 @@ def _shape(text: str, lowered: str, length: int, *, ascii_only: bool) -> list[fl
 _NO_SCRIPTS = [0.0] * (len(_SCRIPTS) + 1)
 
 
+class _LetterKinds(dict[int, str]):
+    """Maps characters to a sign for their script, and what is no letter to nothing: for str.translate, by need."""
+
+    # More distinct characters no sane text has; the map must not grow with insane ones.
+    MOST = 20_000
+
+    def __missing__(self, code: int) -> str:
+        sign = ""
+        if chr(code).isalpha():
+            sign = _OTHER_LATIN if code < _FIRST_BEYOND_LATIN else _OTHER_LETTER
+            for place, (_, first, last) in enumerate(_SCRIPTS):
+                if first <= code <= last:
+                    sign = str(place)
+        if len(self) >= self.MOST:
+            self.clear()
+        self[code] = sign
+        return sign
+
+
+_OTHER_LATIN, _OTHER_LETTER = "l", "x"
+_FIRST_BEYOND_LATIN = 0x0250
+_SIGNS = tuple(str(place) for place in range(len(_SCRIPTS)))
+# The accented letters, the last of the scripts, are Latin ones.
+_ACCENTED = _SIGNS[-1]
+_KINDS = _LetterKinds()
+
+
 def _script_shares(lowered: str) -> list[float]:
     """Gives the share of each script among the letters, and whether two are mixed."""
-    letters = [ord(character) for character in lowered if character.isalpha()]
+    letters = lowered.translate(_KINDS)
     total = len(letters) + 1
-    shares = []
-    for _, first, last in _SCRIPTS:
-        shares.append(sum(first <= code <= last for code in letters) / total)
-    latin = sum(code < 0x0250 for code in letters) / total
+    shares = [letters.count(sign) / total for sign in _SIGNS]
+    latin = (letters.count(_OTHER_LATIN) + letters.count(_ACCENTED)) / total
     foreign = sum(shares[:-1])
     shares.append(float(latin > 0.1 and foreign > 0.1))
     return shares

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from math import exp
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 from muxer_grpc.domain.catalogue import Catalogue, Model, Tier
 from muxer_grpc.domain.decision import Classification
 from muxer_grpc.domain.live import LiveFigures
-from muxer_grpc.domain.money import PICO_PER_NANO, round_half_even
+from muxer_grpc.domain.money import FREE, PICO_PER_NANO, round_half_even
 from muxer_grpc.domain.routing.needs import Needs
 from muxer_grpc.domain.tasks import Capability, Intent
 
@@ -77,12 +78,16 @@ def task_of(classification: Classification) -> Task:
 
 
 class _Row(NamedTuple):
-    """What estimates read of a model; prices are in pico-USD per token, 0 where none is known."""
+    """What estimates read of a model; prices are in pico-USD per token, 0 where none is known.
+
+    Inputs of more than `tiered_above` tokens are charged by another tier of the price.
+    """
 
     model: Model
     tokenizer: str
     input_price: int
     output_price: int
+    tiered_above: int
     first_token_seconds: float
     seconds_per_token: float
 
@@ -96,7 +101,8 @@ class Estimator:
     def __init__(self, catalogue: Catalogue) -> None:
         self._rows: list[_Row] = []
         for model in catalogue.available:
-            prices = (0, 0) if model.price is None else (model.price.input, model.price.output)
+            price = FREE if model.price is None else model.price
+            prices = (price.input, price.output, price.tiers[0].above_input_tokens if price.tiers else sys.maxsize)
             self._rows.append(_Row(model, catalogue.tokenizers[model.name].name, *prices, *PRIOR_SECONDS[model.tier]))
         self._qualities: dict[Task, list[float]] = {}
 
@@ -107,8 +113,11 @@ class Estimator:
         outputs = {name: expected_output_tokens(count, bound, task.intent) for name, count in counts.items()}
         contenders = []
         for row, quality in zip(self._rows, self._qualities_at(task), strict=True):
-            model, tokenizer, input_price, output_price, first, per_token = row
+            model, tokenizer, input_price, output_price, tiered_above, first, per_token = row
             input_tokens, output_tokens = counts[tokenizer], outputs[tokenizer]
+            if input_tokens > tiered_above and model.price is not None:
+                tier = model.price.at(input_tokens)
+                input_price, output_price = tier.input, tier.output
             cost = round_half_even(input_tokens * input_price + output_tokens * output_price, PICO_PER_NANO)
             latency, success_rate, failures = first + per_token * output_tokens, 1.0, 0
             live = figures.get(model.name)

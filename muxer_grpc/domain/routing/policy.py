@@ -53,10 +53,29 @@ NO_RULES = RoutingPolicy()
 
 
 @dataclass(frozen=True, slots=True)
+class RequestId:
+    """What makes a request repeatable: its id, a digest by which the same request is known, and a key made from it.
+
+    The key is kept nowhere: only who sends the same request again has it.
+    """
+
+    id: str
+    fingerprint: bytes
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """One completion as a caller asks for it. `requested_model` is a full model name, or empty for automatic."""
+    """One completion as a caller asks for it. `requested_model` is a full model name, or empty for automatic.
+
+    `money_lease_id` names the lease of money that pays, empty where the budgets do. `document` is the request as it
+    came, where the tenant has its contents kept.
+    """
 
     conversation: Conversation
     policy: RoutingPolicy = NO_RULES
     requested_model: str = AUTOMATIC
     labels: Mapping[str, str] = field(default_factory=dict)
+    request_id: RequestId | None = None
+    money_lease_id: str = ""
+    document: bytes = field(default=b"", repr=False)

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from muxer.v1 import metrics_pb2, muxer_service_pb2
+from muxer.v1 import chat_pb2, metrics_pb2, muxer_service_pb2
 
-from muxer_grpc.domain.completion import Summary
+from muxer_grpc.domain.completion import Replay, Summary
 from muxer_grpc.domain.decision import Decision
 from muxer_grpc.domain.figures import Figures
 from muxer_grpc.domain.routing.fleet import Fleet
+from muxer_grpc.domain.routing.policy import CompletionRequest
+from muxer_grpc.domain.tenancy import ContentStorage
 from muxer_grpc.pipeline.pipeline import EarlierDecision, Pipeline
 from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.rpc.calls import Calls
+from muxer_grpc.rpc.documents import replayed
 from muxer_grpc.rpc.figures import read_figures_query, row_message, tally_message
 from muxer_grpc.rpc.replies import complete_response, route_response, stream_response, timestamp_message
 from muxer_grpc.rpc.requests import fingerprint_of, read_request
@@ -54,15 +57,17 @@ class MuxerServicer:
     async def route(self, request: muxer_service_pb2.RouteRequest, limit: TimeLimit) -> muxer_service_pb2.RouteResponse:
         """Decides."""
         spec = request.spec
-        asked = read_request(spec, self._fleet.catalogue)
+        asked = self._read(spec, limit)
         return route_response(await self._pipeline.route(asked, limit, fingerprint_of(spec)))
 
     async def complete(
         self, request: muxer_service_pb2.CompleteRequest, limit: TimeLimit
     ) -> muxer_service_pb2.CompleteResponse:
         """Decides and answers in one reply."""
-        asked = read_request(request.spec, self._fleet.catalogue)
-        return complete_response(await self._pipeline.complete(asked, limit, _earlier(request)))
+        completion = await self._pipeline.complete(self._read(request.spec, limit), limit, _earlier(request))
+        if isinstance(completion, Replay):
+            return muxer_service_pb2.CompleteResponse.FromString(completion.document)
+        return complete_response(completion)
 
     async def stream_complete(
         self, request: muxer_service_pb2.StreamCompleteRequest, limit: TimeLimit
@@ -73,18 +78,26 @@ class MuxerServicer:
         carry it as a message of its own.
         """
         decision: Decision | None = None
-        asked = read_request(request.spec, self._fleet.catalogue)
+        asked = self._read(request.spec, limit)
         async with aclosing(self._pipeline.run(asked, limit, earlier=_earlier(request))) as events:
             async for event in events:
                 if isinstance(event, Decision):
                     decision = event
                     continue
+                if isinstance(event, Replay):
+                    for reply in replayed(event.document):
+                        yield reply
+                    return
                 if decision is not None:
                     yield stream_response(decision)
                     decision = None
                 yield stream_response(event)
                 if isinstance(event, Summary) and event.error is not None:
                     raise event.error
+
+    def _read(self, spec: chat_pb2.CompletionSpec, limit: TimeLimit) -> CompletionRequest:
+        keeps_content = limit.principal.policy.content is not ContentStorage.OFF
+        return read_request(spec, self._fleet.catalogue, keeps_content=keeps_content)
 
     async def get_metrics(
         self, request: muxer_service_pb2.GetMetricsRequest, _limit: TimeLimit

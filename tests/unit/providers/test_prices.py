@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
 
 import pytest
 from genai_prices import data
-from genai_prices.types import ModelInfo, TieredPrices
+from genai_prices.types import ModelInfo
 
 from muxer_grpc.providers.model_rows import ModelRow, load_rows
+from muxer_grpc.providers.price_data import VENDORS, price_of
 
-# Our adapters by the names that the price data gives their vendors.
-VENDORS = {"openai": "openai", "anthropic": "anthropic", "mistral": "mistral", "xai": "x-ai"}
 # The day on which the rows were last checked. Prices change by date; a test must not change with the day it runs.
 AS_OF = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -28,65 +26,35 @@ SEED = {
 ROWS = [(adapter, row) for adapter in VENDORS for row in load_rows(adapter)]
 IDS = [f"{adapter}/{row.name}" for adapter, row in ROWS]
 
-Maintained = Decimal | TieredPrices | None
-
 
 def maintained(adapter: str, row: ModelRow) -> ModelInfo | None:
     vendor = next(provider for provider in data.providers if provider.id == VENDORS[adapter])
     return vendor.find_model(row.vendor_model or row.name)
 
 
-def pairs(row: ModelRow, model: ModelInfo) -> list[tuple[str | None, Maintained]]:
-    """Pairs our prices with the maintained ones, kind by kind."""
-    prices = model.get_prices(AS_OF)
-    return [
-        (row.input_usd_per_million, prices.input_mtok),
-        (row.output_usd_per_million, prices.output_mtok),
-        (row.cached_input_usd_per_million, prices.cache_read_mtok),
-        (row.cache_write_usd_per_million, prices.cache_write_mtok),
-    ]
-
-
-def base(price: Maintained) -> Decimal | None:
-    return price.base if isinstance(price, TieredPrices) else price
-
-
-def agrees(row: ModelRow, model: ModelInfo) -> bool:
-    return all((None if ours is None else Decimal(ours)) == base(theirs) for ours, theirs in pairs(row, model))
-
-
-def dearer_from(model: ModelInfo) -> int | None:
-    """Tells from how many tokens of a prompt on the vendor charges more."""
-    prices = vars(model.get_prices(AS_OF)).values()
-    return min(
-        (tier.start for price in prices if isinstance(price, TieredPrices) for tier in price.tiers), default=None
-    )
+def agrees(row: ModelRow, model: ModelInfo | None) -> bool:
+    """Tells whether a price is the maintained one, in all kinds and tiers."""
+    price = row.price()
+    return model is not None and price is not None and price == price_of(model.get_prices(AS_OF))
 
 
 @pytest.mark.parametrize(("adapter", "row"), ROWS, ids=IDS)
 def test_a_price_agrees_with_the_maintained_data_or_says_why_not(adapter: str, row: ModelRow) -> None:
-    model = maintained(adapter, row)
     assert row.price() is not None
-    assert row.price_note or (model is not None and agrees(row, model))
+    assert bool(row.price_note) is not agrees(row, maintained(adapter, row))
 
 
 @pytest.mark.parametrize(("adapter", "row"), ROWS, ids=IDS)
-def test_a_note_stands_only_where_something_differs(adapter: str, row: ModelRow) -> None:
+def test_a_window_is_no_larger_than_the_vendors(adapter: str, row: ModelRow) -> None:
     model = maintained(adapter, row)
-    differs = model is None or not agrees(row, model) or dearer_from(model) is not None
-    assert bool(row.price_note) is differs
-
-
-@pytest.mark.parametrize(("adapter", "row"), ROWS, ids=IDS)
-def test_a_window_ends_where_the_vendor_would_charge_more(adapter: str, row: ModelRow) -> None:
-    model = maintained(adapter, row)
-    dearer = None if model is None else dearer_from(model)
-    if dearer is not None:
-        # The window holds the answer too, so the prompt alone stays below it.
-        assert row.context_window <= dearer
-        assert model is not None
-        assert agrees(row, model)
     assert model is None or not model.context_window or row.context_window <= model.context_window
+
+
+def test_prices_have_tiers_where_their_vendors_charge_more_for_longer_prompts() -> None:
+    tiers = {row.name: [tier.above_input_tokens for tier in row.price_tiers] for _, row in ROWS if row.price_tiers}
+    assert tiers["gpt-6-luna"] == [272_000]
+    assert tiers["claude-haiku-5-5"] == [100_000]
+    assert tiers["grok-4.5"] == [199_999]
 
 
 @pytest.mark.parametrize(("adapter", "name"), SEED)

@@ -6,6 +6,8 @@ schema.py; a test compares the two.
 
 from __future__ import annotations
 
+import time
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -169,6 +171,7 @@ def upgrade() -> None:
         sa.Column("input_tokens", sa.BigInteger(), nullable=False),
         sa.Column("cached_input_tokens", sa.BigInteger(), nullable=False),
         sa.Column("cache_write_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cache_write_1h_tokens", sa.BigInteger(), nullable=False),
         sa.Column("output_tokens", sa.BigInteger(), nullable=False),
         sa.Column("reasoning_tokens", sa.BigInteger(), nullable=False),
         sa.Column("cost_nano_usd", sa.BigInteger(), nullable=False),
@@ -288,6 +291,44 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("budget_id", "period_start_us", name=op.f("pk_budget_counters")),
     )
     # ### end Alembic commands ###
+
+    _add_the_first()
+
+
+def _add_the_first() -> None:
+    """Adds the tenant of operators, and whom calls belong to where nobody proves who they are."""
+    now_us = time.time_ns() // 1_000
+    made = {"created_us": now_us, "updated_us": now_us, "revision": 1, "suspended": False}
+    tenants = sa.table(
+        "tenants",
+        sa.column("id"),
+        sa.column("display_name"),
+        sa.column("suspended", sa.Boolean()),
+        sa.column("policy", sa.JSON()),
+        sa.column("revision"),
+        sa.column("created_us"),
+        sa.column("updated_us"),
+    )
+    op.bulk_insert(
+        tenants,
+        [
+            {"id": "muxer", "display_name": "Operators", "policy": {}, **made},
+            {"id": "local", "display_name": "Calls without proof", "policy": {}, **made},
+        ],
+    )
+    users = sa.table(
+        "users",
+        sa.column("tenant_id"),
+        sa.column("id"),
+        sa.column("display_name"),
+        sa.column("role"),
+        sa.column("suspended", sa.Boolean()),
+        sa.column("revision"),
+        sa.column("created_us"),
+        sa.column("updated_us"),
+    )
+    local = {"tenant_id": "local", "id": "local", "display_name": "Whoever calls without proof", "role": "admin"}
+    op.bulk_insert(users, [{**local, **made}])
 
 
 def downgrade() -> None:

@@ -24,19 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16muxer/v1/billing.proto\x12\x08muxer.v1\"\xae\x01\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x1b\n\x13\x63\x61\x63hed_input_tokens\x18\x02 \x01(\x03\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x03 \x01(\x03\x12\x15\n\routput_tokens\x18\x04 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x05 \x01(\x03\x12%\n\x06source\x18\x06 \x01(\x0e\x32\x15.muxer.v1.UsageSource\"\xc4\x01\n\x04\x43ost\x12\x16\n\x0etotal_nano_usd\x18\x01 \x01(\x03\x12\x16\n\x0einput_pico_usd\x18\x02 \x01(\x03\x12\x1d\n\x15\x63\x61\x63hed_input_pico_usd\x18\x03 \x01(\x03\x12\x1c\n\x14\x63\x61\x63he_write_pico_usd\x18\x04 \x01(\x03\x12\x17\n\x0foutput_pico_usd\x18\x05 \x01(\x03\x12\x1a\n\x12reasoning_pico_usd\x18\x06 \x01(\x03\x12\x1a\n\x12price_book_version\x18\x07 \x01(\t\"\xc3\x01\n\x05Price\x12 \n\x18input_pico_usd_per_token\x18\x01 \x01(\x03\x12\'\n\x1f\x63\x61\x63hed_input_pico_usd_per_token\x18\x02 \x01(\x03\x12&\n\x1e\x63\x61\x63he_write_pico_usd_per_token\x18\x03 \x01(\x03\x12!\n\x19output_pico_usd_per_token\x18\x04 \x01(\x03\x12$\n\x1creasoning_pico_usd_per_token\x18\x05 \x01(\x03*|\n\x0bUsageSource\x12\x1c\n\x18USAGE_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n\x15USAGE_SOURCE_PROVIDER\x10\x01\x12\x18\n\x14USAGE_SOURCE_COUNTED\x10\x02\x12\x1a\n\x16USAGE_SOURCE_ESTIMATED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16muxer/v1/billing.proto\x12\x08muxer.v1\"\xcd\x01\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x1b\n\x13\x63\x61\x63hed_input_tokens\x18\x02 \x01(\x03\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x03 \x01(\x03\x12\x15\n\routput_tokens\x18\x04 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x05 \x01(\x03\x12%\n\x06source\x18\x06 \x01(\x0e\x32\x15.muxer.v1.UsageSource\x12\x1d\n\x15\x63\x61\x63he_write_1h_tokens\x18\x07 \x01(\x03\"\xc4\x01\n\x04\x43ost\x12\x16\n\x0etotal_nano_usd\x18\x01 \x01(\x03\x12\x16\n\x0einput_pico_usd\x18\x02 \x01(\x03\x12\x1d\n\x15\x63\x61\x63hed_input_pico_usd\x18\x03 \x01(\x03\x12\x1c\n\x14\x63\x61\x63he_write_pico_usd\x18\x04 \x01(\x03\x12\x17\n\x0foutput_pico_usd\x18\x05 \x01(\x03\x12\x1a\n\x12reasoning_pico_usd\x18\x06 \x01(\x03\x12\x1a\n\x12price_book_version\x18\x07 \x01(\t\"\x92\x02\n\x05Price\x12 \n\x18input_pico_usd_per_token\x18\x01 \x01(\x03\x12\'\n\x1f\x63\x61\x63hed_input_pico_usd_per_token\x18\x02 \x01(\x03\x12&\n\x1e\x63\x61\x63he_write_pico_usd_per_token\x18\x03 \x01(\x03\x12!\n\x19output_pico_usd_per_token\x18\x04 \x01(\x03\x12$\n\x1creasoning_pico_usd_per_token\x18\x05 \x01(\x03\x12)\n!cache_write_1h_pico_usd_per_token\x18\x06 \x01(\x03\x12\"\n\x05tiers\x18\x07 \x03(\x0b\x32\x13.muxer.v1.PriceTier\"G\n\tPriceTier\x12\x1a\n\x12\x61\x62ove_input_tokens\x18\x01 \x01(\x03\x12\x1e\n\x05price\x18\x02 \x01(\x0b\x32\x0f.muxer.v1.Price*|\n\x0bUsageSource\x12\x1c\n\x18USAGE_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n\x15USAGE_SOURCE_PROVIDER\x10\x01\x12\x18\n\x14USAGE_SOURCE_COUNTED\x10\x02\x12\x1a\n\x16USAGE_SOURCE_ESTIMATED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'muxer.v1.billing_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_USAGESOURCE']._serialized_start=610
-  _globals['_USAGESOURCE']._serialized_end=734
+  _globals['_USAGESOURCE']._serialized_start=793
+  _globals['_USAGESOURCE']._serialized_end=917
   _globals['_USAGE']._serialized_start=37
-  _globals['_USAGE']._serialized_end=211
-  _globals['_COST']._serialized_start=214
-  _globals['_COST']._serialized_end=410
-  _globals['_PRICE']._serialized_start=413
-  _globals['_PRICE']._serialized_end=608
+  _globals['_USAGE']._serialized_end=242
+  _globals['_COST']._serialized_start=245
+  _globals['_COST']._serialized_end=441
+  _globals['_PRICE']._serialized_start=444
+  _globals['_PRICE']._serialized_end=718
+  _globals['_PRICETIER']._serialized_start=720
+  _globals['_PRICETIER']._serialized_end=791
 # @@protoc_insertion_point(module_scope)

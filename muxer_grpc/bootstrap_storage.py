@@ -1,0 +1,54 @@
+"""Puts together what keeps accounts: the database, the ledger's writer, and who looks after its promises."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from muxer_grpc.pipeline.settlement import AccountRules, Bookkeeping
+from muxer_grpc.rpc.documents import WireDocuments
+from muxer_grpc.settings import Settings
+from muxer_grpc.storage.database import Database
+from muxer_grpc.storage.migrating import make_ready
+from muxer_grpc.storage.sealing import ContentSealer
+from muxer_grpc.storage.sweeper import Sweeper
+from muxer_grpc.storage.writer import LedgerWriter, WriterRules
+
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """An open database, and what keeps accounts in it."""
+
+    database: Database
+    writer: LedgerWriter
+    books: Bookkeeping
+
+
+@asynccontextmanager
+async def open_storage(settings: Settings, instance_id: str) -> AsyncGenerator[Storage, None]:
+    """Opens the database, and posts what is left on leaving. Raises SchemaUnfit, StorageUnavailable."""
+    chosen = settings.storage
+    database = Database(chosen.url.get_secret_value())
+    await asyncio.to_thread(make_ready, database)
+    writer = LedgerWriter(database, WriterRules(chosen.patience_seconds, chosen.settle_seconds))
+    sweeper = Sweeper(database, writer, instance_id, chosen.lease_seconds, time.time)
+    sweeping = asyncio.create_task(sweeper.run())
+    rules = AccountRules(
+        instance_id=instance_id,
+        lease_seconds=chosen.lease_seconds,
+        request_id_seconds=chosen.request_id_seconds,
+        decision_seconds=chosen.decision_days * DAY_SECONDS,
+        default_max_output_tokens=chosen.default_max_output_tokens,
+    )
+    try:
+        yield Storage(database, writer, Bookkeeping(writer, WireDocuments(), ContentSealer(), rules))
+    finally:
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
+        await writer.aclose()
+        await database.aclose()

@@ -1,0 +1,1 @@
+"""Who calls: API keys, tokens, certificates, and what a mesh says of them."""
