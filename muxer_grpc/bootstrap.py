@@ -8,27 +8,37 @@ import random
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from muxer_grpc import __version__
 from muxer_grpc.artefact import load_learned
+from muxer_grpc.bootstrap_admin import account_services
+from muxer_grpc.bootstrap_identity import open_identity
+from muxer_grpc.bootstrap_prices import kept_current, price_sources
 from muxer_grpc.bootstrap_providers import ConfiguredProvider, catalogue_of, configure_all
+from muxer_grpc.bootstrap_rate_limits import open_rate_limits
 from muxer_grpc.bootstrap_storage import Storage, open_storage
 from muxer_grpc.domain.catalogue import Catalogue
 from muxer_grpc.domain.classification.classifier import Classifier
 from muxer_grpc.domain.classification.thresholds import Thresholds
 from muxer_grpc.domain.figures import Figures
-from muxer_grpc.domain.ports import Provider
+from muxer_grpc.domain.ports import Provider, RateLimiter
+from muxer_grpc.domain.price_book import PriceSources
 from muxer_grpc.domain.profiles import ProfileEditor, Profiles
 from muxer_grpc.domain.routing.fleet import Fleet
+from muxer_grpc.identity.authenticator import Authenticator
 from muxer_grpc.pipeline.decisions import Decisions
 from muxer_grpc.pipeline.judge import Judge, JudgeRules
 from muxer_grpc.pipeline.pipeline import Pipeline
+from muxer_grpc.pipeline.price_updates import PriceUpdates
 from muxer_grpc.pipeline.surroundings import Surroundings
 from muxer_grpc.profiles_file import ProfilesFile
+from muxer_grpc.rpc.listener import Servicer
+from muxer_grpc.rpc.servicers import prices as price_service
 from muxer_grpc.rpc.servicers.catalogue import CatalogueServicer
 from muxer_grpc.rpc.servicers.muxer import MuxerServicer, ProcessFacts
 from muxer_grpc.settings import Settings
+from muxer_grpc.storage.price_books import PriceBookTable
 
 # Seeded by the system, once per process: an id must be unique, and nobody is kept out by not guessing it.
 _random = random.Random(os.urandom(32))  # noqa: S311
@@ -49,7 +59,12 @@ class App:
     muxer: MuxerServicer
     catalogue_service: CatalogueServicer
     profiles: ProfileEditor
+    prices: PriceUpdates
     profiles_file: ProfilesFile | None = None
+    identity: Authenticator | None = None
+    limiter: RateLimiter | None = None
+    # Those that need a database, by their full names.
+    admin_services: Mapping[str, Servicer] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -59,10 +74,23 @@ async def open_app(settings: Settings) -> AsyncGenerator[App, None]:
     instance_id = new_id()
     try:
         providers = {c.entry.name: c.provider for c in configured if c.provider is not None}
-        async with open_storage(settings, instance_id) as storage:
-            app = assemble(catalogue_of(configured), providers, settings, storage=storage, instance_id=instance_id)
-            async with _in_step_with_file(app):
-                yield app
+        async with (
+            open_storage(settings, instance_id) as storage,
+            open_identity(settings.identity, storage.directory) as identity,
+            open_rate_limits(settings.rate_limits) as limiter,
+        ):
+            prices = price_sources(configured, settings)
+            app = assemble(
+                catalogue_of(configured),
+                providers,
+                settings,
+                storage=storage,
+                instance_id=instance_id,
+                prices=prices,
+                limiter=limiter,
+            )
+            async with _in_step_with_file(app), kept_current(app.prices, settings.prices.refresh_seconds):
+                yield replace(app, identity=identity)
     finally:
         await _close(configured)
 
@@ -91,7 +119,8 @@ async def describe(settings: Settings) -> Catalogue:
     configured = await configure_all(settings)
     try:
         providers = {c.entry.name: c.provider for c in configured if c.provider is not None}
-        return assemble(catalogue_of(configured), providers, settings).catalogue
+        prices = price_sources(configured, settings)
+        return assemble(catalogue_of(configured), providers, settings, prices=prices).catalogue
     finally:
         await _close(configured)
 
@@ -104,10 +133,13 @@ def assemble(
     *,
     storage: Storage | None = None,
     instance_id: str = "",
+    prices: PriceSources | None = None,
+    limiter: RateLimiter | None = None,
 ) -> App:
     """Wires an application from its parts; tests hand in fakes. Without settings, the defaults hold.
 
     `now` gives the seconds since the epoch by which decisions and figures age. Without a storage no accounts are kept.
+    Without prices the catalogue's own hold; without a limiter nobody counts how often who calls.
 
     Raises ValueError when the file of profiles is broken, or the judge cannot be called.
     """
@@ -118,7 +150,12 @@ def assemble(
     profiles = Profiles(catalogue, {} if profiles_file is None else profiles_file.read())
     fleet = Fleet(profiles.catalogue, chosen.routing.default_strategy)
     editor = ProfileEditor(profiles, fleet, profiles_file, _why_profiles_stay(chosen))
+    kept = None if storage is None else PriceBookTable(storage.database)
+    updates = PriceUpdates(prices or PriceSources.of(catalogue), editor.reprice, kept, now, chosen.prices.most_factor)
     thresholds = Thresholds(chosen.classifier.low_confidence, chosen.classifier.direct_confidence)
+    judge = _judge(chosen, profiles.catalogue, providers, thresholds, now)
+    if judge is not None:
+        updates.tell(lambda book: judge.reprice(book.prices.get(judge.model)))
     surroundings = Surroundings(
         fleet=fleet,
         providers=providers,
@@ -126,9 +163,10 @@ def assemble(
         new_id=new_id,
         classify=_classifier(chosen, thresholds).classify,
         live=figures.snapshot,
-        judge=_judge(chosen, profiles.catalogue, providers, thresholds, now),
+        judge=judge,
         decisions=Decisions(chosen.routing.decision_seconds),
         books=None if storage is None else storage.books,
+        limiter=limiter,
         now=now,
     )
     pipeline = Pipeline(surroundings)
@@ -140,7 +178,13 @@ def assemble(
         muxer=MuxerServicer(pipeline, fleet, figures, facts),
         catalogue_service=CatalogueServicer(fleet, editor),
         profiles=editor,
+        prices=updates,
         profiles_file=profiles_file,
+        limiter=limiter,
+        admin_services={
+            price_service.SERVICE: price_service.PriceServicer(updates, now),
+            **({} if storage is None else account_services(chosen, storage.database, fleet, now=now, new_id=new_id)),
+        },
     )
 
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from muxer_grpc.bootstrap_admin import default_budgets
+from muxer_grpc.domain.ports import Directory
 from muxer_grpc.pipeline.settlement import AccountRules, Bookkeeping
 from muxer_grpc.rpc.documents import WireDocuments
 from muxer_grpc.settings import Settings
 from muxer_grpc.storage.database import Database
+from muxer_grpc.storage.directory import DirectoryTable
 from muxer_grpc.storage.migrating import make_ready
 from muxer_grpc.storage.sealing import ContentSealer
 from muxer_grpc.storage.sweeper import Sweeper
 from muxer_grpc.storage.writer import LedgerWriter, WriterRules
 
 DAY_SECONDS = 86_400
+ID_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,7 @@ class Storage:
     database: Database
     writer: LedgerWriter
     books: Bookkeeping
+    directory: Directory
 
 
 @asynccontextmanager
@@ -46,7 +52,11 @@ async def open_storage(settings: Settings, instance_id: str) -> AsyncGenerator[S
         default_max_output_tokens=chosen.default_max_output_tokens,
     )
     try:
-        yield Storage(database, writer, Bookkeeping(writer, WireDocuments(), ContentSealer(), rules))
+        books = Bookkeeping(writer, WireDocuments(), ContentSealer(), rules)
+        directory = DirectoryTable(
+            database, default_budgets(settings.budgets), now=time.time, new_id=lambda: secrets.token_hex(ID_BYTES)
+        )
+        yield Storage(database, writer, books, directory)
     finally:
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)

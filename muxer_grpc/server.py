@@ -17,6 +17,7 @@ from grpc_channelz.v1 import channelz_pb2_grpc
 from grpc_channelz.v1._async import ChannelzServicer
 
 from muxer_grpc.bootstrap import App, new_id, open_app
+from muxer_grpc.bootstrap_identity import guards
 from muxer_grpc.domain.errors import Draining
 from muxer_grpc.rpc.calls import CallLimits, Calls
 from muxer_grpc.rpc.listener import Listener, ListenerOptions
@@ -73,6 +74,7 @@ async def running_server(settings: Settings, *, reuse_port: bool = False) -> Asy
                 default_deadline_seconds=settings.server.default_deadline_seconds,
             ),
             new_id,
+            guards(settings.identity, app.identity, app.limiter),
         )
         server = RunningServer(
             app=app,
@@ -99,7 +101,7 @@ def _admin_listener(settings: Settings, app: App, calls: Calls, *, reuse_port: b
     if not settings.server.admin_listen:
         return None
     options = _options(settings, settings.server.admin_listen, reuse_port=reuse_port)
-    listener = Listener(options, {catalogue_service.SERVICE: app.catalogue_service}, calls)
+    listener = Listener(options, {catalogue_service.SERVICE: app.catalogue_service, **app.admin_services}, calls)
     listener.add_packaged(
         CHANNELZ, lambda server: channelz_pb2_grpc.add_ChannelzServicer_to_server(ChannelzServicer(), server)
     )

@@ -34,13 +34,15 @@ from muxer_grpc.providers.base_urls import check_key, checked_base_url
 from muxer_grpc.providers.model_rows import ModelRow
 from muxer_grpc.providers.registry import adapters
 from muxer_grpc.settings_addresses import UNIX, checked_addresses, split_addresses
+from muxer_grpc.settings_budgets import BudgetSettings
 from muxer_grpc.settings_identity import IdentitySettings, check_exposure
+from muxer_grpc.settings_prices import PriceSettings
+from muxer_grpc.settings_rate_limits import RateLimitSettings
 from muxer_grpc.settings_storage import StorageSettings
 
 PREFIX = "MUXER_"
 DELIMITER = "__"
 PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-
 
 # A day: longer times overflow in gRPC, and mean nothing here.
 DAY = 86_400.0
@@ -304,7 +306,10 @@ class Settings(BaseSettings):
     classifier: ClassifierSettings = Field(ClassifierSettings(), description="How prompts are classified.")
     catalogue: CatalogueSettings = Field(CatalogueSettings(), description="The models that can be chosen.")
     providers: dict[str, ProviderSettings] = Field({}, description="Providers by name.")
+    prices: PriceSettings = Field(PriceSettings(), description="What models cost.")
     storage: StorageSettings = Field(StorageSettings(), description="The database and what is kept in it.")
+    budgets: BudgetSettings = Field(BudgetSettings(), description="The budgets that new users have.")
+    rate_limits: RateLimitSettings = Field(RateLimitSettings(), description="Requests and tokens per minute.")
     log: LogSettings = Field(LogSettings(), description="Logs.")
 
     # What the usual variables of vendors hold (OPENAI_API_KEY and so on); private, so that no repr shows it.

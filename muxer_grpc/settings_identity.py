@@ -40,6 +40,22 @@ def _check_url(url: str) -> str:
     return checked_jwks_url(url) if url else url
 
 
+def _secret_bytes(name: str, secret: SecretStr | None, file: Path | None) -> bytes | None:
+    """Gives a secret from its setting or its file. Raises ValueError, which says nothing of what it is."""
+    if secret is not None and file is not None:
+        msg = f"{name} and {name.rpartition('.')[2]}_file both give the secret; keep one"
+        raise ValueError(msg)
+    try:
+        text = file.read_bytes().strip() if file is not None else secret.get_secret_value().encode() if secret else None
+    except OSError as error:
+        msg = f"{file}, which should hold {name}, cannot be read: {error.strerror}"
+        raise ValueError(msg) from None
+    if text is not None and len(text) < LEAST_SECRET_BYTES:
+        msg = f"{name} has less than {LEAST_SECRET_BYTES} bytes: make one with `openssl rand -base64 48`"
+        raise ValueError(msg)
+    return text
+
+
 class _Area(BaseModel):
     """A group of settings; unknown keys are refused."""
 
@@ -167,26 +183,11 @@ def check_exposure(identity: IdentitySettings, *, listen: str, admin_listen: str
         # gRPC for Python asks for a certificate and insists on one, or does not ask at all.
         msg = "identity.modes: mtls needs tls.require_client_certificate and tls.client_ca_file"
         raise ValueError(msg)
-    for name, addresses in (("listen", listen), ("admin_listen", admin_listen)):
-        if not identity.asked and reachable_by_others(addresses):
-            msg = (
-                f"server.{name}: without authentication, only loopback addresses and unix sockets are served "
-                "(127.0.0.1:50051): set identity.modes to keys, jwt, mtls or mesh"
-            )
-            raise ValueError(msg)
-
-
-def _secret_bytes(name: str, secret: SecretStr | None, file: Path | None) -> bytes | None:
-    """Gives a secret from its setting or its file. Raises ValueError, which says nothing of what it is."""
-    if secret is not None and file is not None:
-        msg = f"{name} and {name.rpartition('.')[2]}_file both give the secret; keep one"
+    named = {"server.listen": listen, "server.admin_listen": admin_listen}
+    exposed = [name for name, addresses in named.items() if reachable_by_others(addresses)]
+    if exposed and not identity.asked:
+        msg = (
+            f"{', '.join(exposed)}: without authentication, only loopback addresses and unix sockets are served "
+            "(127.0.0.1:50051): set identity.modes to keys, jwt, mtls or mesh"
+        )
         raise ValueError(msg)
-    try:
-        text = file.read_bytes().strip() if file is not None else secret.get_secret_value().encode() if secret else None
-    except OSError as error:
-        msg = f"{file}, which should hold {name}, cannot be read: {error.strerror}"
-        raise ValueError(msg) from None
-    if text is not None and len(text) < LEAST_SECRET_BYTES:
-        msg = f"{name} has less than {LEAST_SECRET_BYTES} bytes: make one with `openssl rand -base64 48`"
-        raise ValueError(msg)
-    return text

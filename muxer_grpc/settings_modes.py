@@ -12,14 +12,13 @@ from muxer_grpc.settings import Settings
 Requirements = Mapping[str, Callable[[Settings], bool]]
 
 
-def _not_offered(_settings: Settings) -> bool:
-    """Tells that nothing can be configured yet that would meet a requirement."""
-    return False
-
-
 # By the names that presets use: whether the settings configure it.
 REQUIREMENTS: Requirements = MappingProxyType(
-    {"authentication": lambda settings: settings.identity.asked, "PostgreSQL": _not_offered, "Redis": _not_offered}
+    {
+        "authentication": lambda settings: settings.identity.asked,
+        "PostgreSQL": lambda settings: settings.storage.url.get_secret_value().startswith("postgresql"),
+        "Redis": lambda settings: settings.rate_limits.redis_url is not None,
+    }
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from muxer_grpc.cli import calls, classifying, configuration, serving
+from muxer_grpc.cli import calls, classifying, configuration, prices, serving
 
 CALL_FAILED = 1
 USAGE = 2
@@ -29,6 +29,7 @@ app.command("complete")(calls.complete)
 app.command("metrics")(calls.metrics)
 app.command("models")(calls.models)
 app.command("providers")(calls.providers)
+app.add_typer(prices.app, name="prices")
 app.command("classify")(classifying.classify)
 app.command("check-config")(configuration.check_config)
 app.command("settings-doc")(configuration.settings_doc)

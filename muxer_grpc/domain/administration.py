@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 from muxer_grpc.domain.budgeting import Budget, Period
 from muxer_grpc.domain.directory import ApiKey, Tenant, User
@@ -22,6 +23,22 @@ USER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+@:|/=-]{0,127}")
 
 # Always there: whom admins of everything belong to, and whom calls without proof belong to.
 RESERVED_TENANTS = frozenset({SYSTEM_TENANT, LOCAL_TENANT})
+
+_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]{0,63}")
+# Files beside the database's zones: whatever the machine is set to, and copies that count leap seconds.
+_NOT_OF_THE_DATABASE = ("localtime", "posix", "right/")
+
+
+def is_time_zone(name: str) -> bool:
+    """Tells whether the IANA database has a time zone of this name."""
+    if not _ZONE.fullmatch(name) or name.startswith(_NOT_OF_THE_DATABASE):
+        return False
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        # A folder of zones, as Europe, is an OSError.
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,11 @@ class Settlement:
         """Sums the entries."""
         return sum(entry.cost_nano_usd for entry in self.entries)
 
+    @property
+    def provisional(self) -> bool:
+        """Tells whether this is no word of whoever ran the completion: taken back untold, or guessed by a sweeper."""
+        return all(entry.outcome is EntryOutcome.ABANDONED for entry in self.entries)
+
 
 class RequestState(Named):
     """Says how far the completion of a request id is."""

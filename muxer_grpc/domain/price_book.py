@@ -77,7 +77,7 @@ class KeptBook:
 
 
 class PriceBooks(Protocol):
-    """Keeps price books. Each method raises StorageUnavailable. A book that cannot be read is as if it were not there."""
+    """Keeps price books; a broken one is as if it were not there. Each method raises StorageUnavailable."""
 
     async def effective(self, at_us: int) -> PriceBook | None:
         """Gives what an operator stored for a time: of the books that hold by then, the one that holds latest."""
@@ -88,7 +88,7 @@ class PriceBooks(Protocol):
         ...
 
     async def page(self, kind: BookKind, asked: PageRequest) -> Sequence[KeptBook]:
-        """Lists the books of a kind, those that hold latest first; their keys are those of `key_of`."""
+        """Lists the books of a kind, those that hold latest first, without prices; `key_of` gives their keys."""
         ...
 
     async def create(self, kept: KeptBook, actor: Actor) -> None:
@@ -258,4 +258,8 @@ def book_from(version: str, effective_us: int, document: object) -> PriceBook:
             raise ValueError(msg)
         prices[model] = price_from(entry["price"])
         sources[model] = PriceSource(entry["source"])
-    return PriceBook(version, effective_us, MappingProxyType(prices), MappingProxyType(sources))
+    book = _book(version.partition("-")[0], prices, sources, effective_us)
+    if book.version != version:
+        msg = "its prices are not those that its version names"
+        raise ValueError(msg)
+    return book

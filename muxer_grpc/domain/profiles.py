@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from muxer_grpc.domain.catalogue import Catalogue, Model, Tier, fleet_version
 from muxer_grpc.domain.errors import ResourceNotFound
+from muxer_grpc.domain.price_book import PriceBook
 from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.domain.tasks import Capability, Intent
 
@@ -113,6 +114,11 @@ class Profiles:
         )
         return self._catalogue
 
+    def reprice(self, book: PriceBook) -> Catalogue:
+        """Puts the prices of a book in place of all present ones, and gives the new catalogue."""
+        self._base = book.applied_to(self._base)
+        return self.replace_all(self._changes)
+
     def _knows(self, name: str) -> bool:
         return name in self._base.models
 
@@ -153,6 +159,10 @@ class ProfileEditor:
         else:
             self.take_over(await self._store.merge(name, change))
         return self._profiles.catalogue.models[name]
+
+    def reprice(self, book: PriceBook) -> None:
+        """Puts the prices of a book in force; a request that began keeps those that it began with."""
+        self._fleet.replace(self._profiles.reprice(book))
 
     def take_over(self, changes: Changes) -> None:
         """Puts changes in force in place of all present ones; equal ones leave everything as it is."""

@@ -84,19 +84,26 @@ class RateKind(Named):
 
 
 class RateLimited(MuxerError):
-    """A key or a tenant asked for more in a minute than it may; `retry_after_seconds` says when there is room again."""
+    """A key or a tenant asked for more in a minute than it may; `retry_after_seconds` says when there is room again.
+
+    It is None where there never is: what was `asked` for is more than the limit of a whole minute.
+    """
 
     reason = Reason.RATE_LIMITED
 
-    def __init__(self, kind: RateKind, limit: int, subject: str, retry_after_seconds: float) -> None:
+    def __init__(
+        self, kind: RateKind, limit: int, subject: str, retry_after_seconds: float | None, *, asked: int = 1
+    ) -> None:
+        never = f", and this request may take {asked}: it can never be let in" if retry_after_seconds is None else ""
         super().__init__(
-            f"{subject} may use {limit} {kind.value} a minute",
-            metadata={"limit": str(limit), "kind": kind.value, "subject": subject},
+            f"{subject} may use {limit} {kind.value} a minute{never}",
+            metadata={"limit": str(limit), "kind": kind.value, "subject": subject, "asked": str(asked)},
             retry_after_seconds=retry_after_seconds,
         )
         self.kind = kind
         self.limit = limit
         self.subject = subject
+        self.asked = asked
 
 
 class StorageUnavailable(MuxerError):

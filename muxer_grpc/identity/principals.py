@@ -8,7 +8,7 @@ from muxer_grpc.domain.refusals import PermissionDenied
 from muxer_grpc.domain.tenancy import SCOPES_OF_ROLE, SYSTEM_TENANT, UNLIMITED, Principal, Role, Subject
 from muxer_grpc.identity.api_keys import ApiKeys, public_id_of
 from muxer_grpc.identity.proof import Named, NotProven
-from muxer_grpc.identity.recent import RecentLookups
+from muxer_grpc.identity.recent import MOST_REMEMBERED, RecentLookups
 
 MICROSECONDS = 1_000_000
 
@@ -23,6 +23,8 @@ class Principals:
         self._directory = directory
         self._keys: RecentLookups[str, ApiKey] = RecentLookups(directory.key)
         self._accounts: RecentLookups[_AccountKey, Account] = RecentLookups(self._account)
+        # What was made of which records, by key id: as long as the records are the same, so is the principal.
+        self._of_keys: dict[str, tuple[ApiKey, Account, Principal]] = {}
 
     async def of_key(self, text: str, keys: ApiKeys, now: float) -> Principal:
         """Gives the principal of a key's text. Raises NotProven, PermissionDenied, StorageUnavailable."""
@@ -38,7 +40,15 @@ class Principals:
             msg = f"key {key.id} has expired or was revoked"
             raise NotProven(msg)
         account = await self._accounts.get((key.tenant_id, key.user_id, None), now)
-        return _principal(account, key.role, f"key {key.id}", key)
+        known = self._of_keys.get(key_id)
+        if known is not None and known[0] is key and known[1] is account:
+            return known[2]
+        principal = _principal(account, key.role, f"key {key.id}", key)
+        if account is not None:
+            if len(self._of_keys) >= MOST_REMEMBERED:
+                self._of_keys.clear()
+            self._of_keys[key_id] = (key, account, principal)
+        return principal
 
     async def of_name(self, named: Named, now: float) -> Principal:
         """Gives the principal whom a token or a certificate names.

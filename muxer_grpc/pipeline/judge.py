@@ -16,7 +16,7 @@ from muxer_grpc.domain.classification.thresholds import Thresholds
 from muxer_grpc.domain.completion import ProviderRequest, TextDelta, UsageReported
 from muxer_grpc.domain.decision import Classification, Signal
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
-from muxer_grpc.domain.money import Usage, cost_of
+from muxer_grpc.domain.money import Price, Usage, cost_of
 from muxer_grpc.domain.ports import Provider
 from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.pipeline.allowance import HOUR, HourlyAllowance, Taken
@@ -79,7 +79,7 @@ class Judge:
             msg = f"{model.name} has no price, so that no budget could be kept"
             raise ValueError(msg)
         self._model = model
-        self._price = model.price
+        self._price: Price = model.price
         self._provider = provider
         self._rules = rules
         self._thresholds = thresholds
@@ -93,6 +93,16 @@ class Judge:
     def spent_nano_usd(self) -> int:
         """Gives what was spent in the hour of the last question, that of questions under way included."""
         return self._allowance.spent_nano_usd
+
+    @property
+    def model(self) -> str:
+        """Gives the full name of the model that is asked."""
+        return self._model.name
+
+    def reprice(self, price: Price | None) -> None:
+        """Takes up another price of the model; where none is known any more, the old one bounds what it may cost."""
+        if price is not None:
+            self._price = price
 
     def doubts(self, classification: Classification) -> bool:
         """Tells whether a classification is worth a question.

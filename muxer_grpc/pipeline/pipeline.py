@@ -123,12 +123,14 @@ class Pipeline:
                 raise
             summary = completion.stopped(error)
         except Exception:
+            if not completion.promised:
+                raise
             summary = completion.broke(self._around.new_id())
         finally:
             # Cancellation and a generator closed by its consumer pass through here and yield nothing more.
             completion.close()
             if request.request_id is not None:
-                self._repeats.end(limit.principal.subject.tenant_id, request.request_id.id)
+                self._repeats.end(limit.principal.subject.tenant_id, request.request_id.id, completion)
         yield await completion.settled(summary)
 
     async def _reserve(self, completion: CompletionRun, request: CompletionRequest, limit: TimeLimit) -> Replay | None:
@@ -143,7 +145,7 @@ class Pipeline:
             if replay is not None:
                 return replay
         if named is not None:
-            self._repeats.begin(tenant_id, named.id)
+            self._repeats.begin(tenant_id, named.id, completion)
         return None
 
     async def complete(

@@ -20,17 +20,18 @@ class Repeats:
     """Knows the requests with an id that this process is answering, so that their repeats need not ask the storage."""
 
     def __init__(self) -> None:
-        self._running: dict[tuple[str, str], asyncio.Event] = {}
+        self._running: dict[tuple[str, str], tuple[object, asyncio.Event]] = {}
 
-    def begin(self, tenant_id: str, request_id: str) -> None:
-        """Notes that this process answers a request."""
-        self._running[tenant_id, request_id] = asyncio.Event()
+    def begin(self, tenant_id: str, request_id: str, owner: object) -> None:
+        """Notes that this process answers a request; `owner` is what does."""
+        self._running[tenant_id, request_id] = (owner, asyncio.Event())
 
-    def end(self, tenant_id: str, request_id: str) -> None:
-        """Notes that it does no longer, and wakes whoever waits for the answer."""
-        event = self._running.pop((tenant_id, request_id), None)
-        if event is not None:
-            event.set()
+    def end(self, tenant_id: str, request_id: str, owner: object) -> None:
+        """Notes that it does no longer, and wakes whoever waits; a repeat that goes away changes nothing."""
+        running = self._running.get((tenant_id, request_id))
+        if running is not None and running[0] is owner:
+            del self._running[tenant_id, request_id]
+            running[1].set()
 
     async def answer(
         self, known: KnownRequest, request_id: RequestId, tenant_id: str, books: Bookkeeping, limit: TimeLimit
@@ -50,9 +51,9 @@ class Repeats:
                 if opened is None:
                     raise AnswerNotKept(request_id.id, found.completion_id)
                 return Replay(opened)
-            event = self._running.get((tenant_id, request_id.id))
-            if event is not None:
-                await limit.wait(event.wait)
+            running = self._running.get((tenant_id, request_id.id))
+            if running is not None:
+                await limit.wait(running[1].wait)
             else:
                 await limit.wait(partial(asyncio.sleep, pause))
                 pause = min(LAST_LOOK, 2 * pause)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal, DecimalException
-from typing import Annotated
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from muxer_grpc.domain.money import FREE, Price, PriceTier
 from muxer_grpc.domain.price_book import MAX_PICO_USD_PER_TOKEN, MAX_TIERS
@@ -115,3 +116,37 @@ class PriceRow(PriceFields):
     """The price of one model, by its full name."""
 
     name: str = Field(min_length=1, max_length=200, description="The model, as `provider/name`.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        problem = self.price_problem() or ("" if self.price() is not None else "has no price and is not free")
+        if problem:
+            msg = f"model {self.name} {problem}"
+            raise ValueError(msg)
+        return self
+
+
+class _PriceFile(BaseModel):
+    """A file of prices."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    models: tuple[PriceRow, ...] = ()
+
+
+def read_prices(content: Mapping[str, Any], name: str) -> dict[str, Price]:
+    """Reads the prices of a file of that name, by model. Raises ValueError, which names what is wrong and where."""
+    try:
+        rows = _PriceFile.model_validate(content).models
+    except ValidationError as error:
+        steps = [(".".join(str(step) for step in each["loc"]), each["msg"]) for each in error.errors()]
+        msg = "; ".join(f"{name}: {where}: {told.removeprefix('Value error, ')}" for where, told in steps)
+        raise ValueError(msg) from None
+    prices: dict[str, Price] = {}
+    for row in rows:
+        price = row.price()
+        if price is None or row.name in prices:
+            msg = f"{name}: model {row.name} comes twice"
+            raise ValueError(msg)
+        prices[row.name] = price
+    return prices

@@ -77,7 +77,7 @@ def read_rate_limit(limit: principals_pb2.RateLimit, path: str, violations: Viol
     """Reads a rate limit; what is not set is unbounded."""
     read: dict[str, int | None] = {}
     for name in ("requests_per_minute", "tokens_per_minute"):
-        value = getattr(limit, name) if limit.HasField(name) else None  # type: ignore[arg-type]
+        value = getattr(limit, name) if limit.HasField(name) else None
         read[name] = value
         holds = value is None or 1 <= value <= MAX_RATE
         violations.check(holds, f"{path}.{name}", "range", f"give 1 to {MAX_RATE:,}, or leave it out")

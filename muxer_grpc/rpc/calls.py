@@ -24,6 +24,7 @@ from muxer_grpc.domain.errors import InternalError, InvalidRequest, MethodNotFou
 from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.rpc.gates import CLOSED, Gate, Guards
 from muxer_grpc.rpc.status import CODES, status_of, trailers_of
+from muxer_grpc.rpc.written import Written
 
 _log = logging.getLogger(__name__)
 
@@ -165,8 +166,8 @@ class Wrapped(Handler):
         self.unary_stream = unary_stream
 
 
-Unary = Callable[[Request, TimeLimit], Awaitable[Message]]
-ServerStream = Callable[[Request, TimeLimit], AsyncGenerator[Message, None]]
+Unary = Callable[[Request, TimeLimit], Awaitable[Message | Written]]
+ServerStream = Callable[[Request, TimeLimit], AsyncGenerator[Message | Written, None]]
 
 
 class Call:

@@ -13,12 +13,13 @@ from muxer.v1 import (
     completion_pb2,
     errors_pb2,
     metrics_pb2,
+    price_service_pb2,
     principals_pb2,
     routing_pb2,
     tenant_service_pb2,
 )
 
-from muxer_grpc.domain import budgeting, chat, completion, decision, errors, figures, tasks, tenancy
+from muxer_grpc.domain import budgeting, chat, completion, decision, errors, figures, price_book, tasks, tenancy
 from muxer_grpc.domain.catalogue import Feature, Tier
 from muxer_grpc.domain.money import UsageSource
 
@@ -56,6 +57,8 @@ PRINCIPAL_ROLES = _by_name(tenancy.Role, principals_pb2.PrincipalRole, "PRINCIPA
 SAFETY_ACTIONS = _by_name(tenancy.SafetyAction, tenant_service_pb2.SafetyAction, "SAFETY_ACTION")
 CONTENT_STORAGES = _by_name(tenancy.ContentStorage, tenant_service_pb2.ContentStorage, "CONTENT_STORAGE")
 BUDGET_PERIODS = _by_name(budgeting.Period, budget_service_pb2.BudgetPeriod, "BUDGET_PERIOD")
+PRICE_SOURCES = _by_name(price_book.PriceSource, price_service_pb2.PriceSource, "PRICE_SOURCE")
+PRICE_BOOK_KINDS = _by_name(price_book.BookKind, price_service_pb2.PriceBookKind, "PRICE_BOOK_KIND")
 
 ROLE_OF = _inverse(ROLES)
 PRINCIPAL_ROLE_OF = _inverse(PRINCIPAL_ROLES)
@@ -68,6 +71,10 @@ CONTENT_STORAGE_OF = {
     tenant_service_pb2.CONTENT_STORAGE_UNSPECIFIED: tenancy.ContentStorage.OFF,
 }
 BUDGET_PERIOD_OF = _inverse(BUDGET_PERIODS)
+PRICE_BOOK_KIND_OF = {
+    **_inverse(PRICE_BOOK_KINDS),
+    price_service_pb2.PRICE_BOOK_KIND_UNSPECIFIED: price_book.BookKind.STORED,
+}
 INTENT_OF = _inverse(INTENTS)
 FEATURE_OF = _inverse(FEATURES)
 DIMENSION_OF = _inverse(DIMENSIONS)

@@ -22,6 +22,11 @@ UNIX_PREFIX = "unix:"
 # The last fuse far above our own limits: gRPC's own refusal has no details, and strikes health checks too.
 FUSE_FACTOR = 4
 
+# Bytes of metadata: up to the first bound all calls pass, beyond the second none. gRPC's own first bound of 8 KiB is less
+# than a long token and a forwarded certificate take together.
+METADATA_BYTES = 16 * 1024
+MOST_METADATA_BYTES = 32 * 1024
+
 
 class Servicer(Protocol):
     """A service of ours: its wrapped methods by name."""
@@ -55,6 +60,8 @@ class ListenerOptions:
             "grpc.so_reuseport": int(self.reuse_port),
             "grpc.max_receive_message_length": self.max_receive_bytes,
             "grpc.max_send_message_length": self.max_send_bytes,
+            "grpc.max_metadata_size": METADATA_BYTES,
+            "grpc.absolute_max_metadata_size": MOST_METADATA_BYTES,
             "grpc.max_concurrent_streams": self.max_concurrent_streams,
             "grpc.keepalive_time_ms": round(self.keepalive_seconds * 1000),
             "grpc.keepalive_permit_without_calls": 1,

@@ -24,6 +24,7 @@ from muxer_grpc.rpc.enums import (
     TIERS,
     USAGE_SOURCES,
 )
+from muxer_grpc.rpc.written import Remembered, Written, field
 
 NANOS = 1_000_000_000
 
@@ -40,20 +41,33 @@ def timestamp_message(seconds: float) -> Timestamp:
     return Timestamp(seconds=nanos // NANOS, nanos=nanos % NANOS)
 
 
-def route_response(decision: Decision) -> muxer_service_pb2.RouteResponse:
-    """Converts a decision for the caller of Route."""
-    response = muxer_service_pb2.RouteResponse(decision=_decision_head(decision))
-    response.decision.MergeFromString(_written_choice(decision))
-    return response
+# Fields of the contract that are written by number here; a test reads the replies back by name.
+_REPLY_DECISION, _DECISION_CLASSIFICATION = 1, 9
+
+
+def route_response(decision: Decision) -> Written:
+    """Writes a decision for the caller of Route."""
+    return Written(field(_REPLY_DECISION, written_decision(decision)))
 
 
 def written_decision(decision: Decision) -> bytes:
-    """Writes a decision in wire format; what stands one after the other there is merged by who reads it."""
-    return _decision_head(decision).SerializeToString() + _written_choice(decision)
+    """Writes a decision, as a RouteDecision in wire format."""
+    return _decisions.of(decision)
+
+
+def _write_decision(decision: Decision) -> bytes:
+    classification = field(_DECISION_CLASSIFICATION, _classifications.of(decision.classification))
+    # Candidates of one choice are one tuple, which the router keeps; its exclusions go with it.
+    known = _choices.get(id(decision.candidates))
+    if known is None or known[0] is not decision.candidates:
+        if len(_choices) >= _MAX_CHOICES:
+            del _choices[next(iter(_choices))]
+        known = _choices[id(decision.candidates)] = (decision.candidates, _write_choice(decision))
+    return _decision_head(decision).SerializeToString() + classification + known[1]
 
 
 def _decision_head(decision: Decision) -> routing_pb2.RouteDecision:
-    """Converts a decision but for its candidates and exclusions, which are merged in where it comes to stand."""
+    """Converts what is of this one decision."""
     selected = decision.selected
     return routing_pb2.RouteDecision(
         decision_id=decision.decision_id,
@@ -63,7 +77,6 @@ def _decision_head(decision: Decision) -> routing_pb2.RouteDecision:
         selected_provider=selected.provider,
         strategy=decision.strategy,
         explanation=decision.explanation,
-        classification=_classification_message(decision.classification),
         policy_version=decision.policy_version,
         price_book_version=decision.price_book_version,
         fleet_version=decision.fleet_version,
@@ -71,26 +84,22 @@ def _decision_head(decision: Decision) -> routing_pb2.RouteDecision:
     )
 
 
-# What was written of choices that the router keeps: by the identity of their candidates, which are kept beside the
-# bytes so that the identity stays theirs. A message per candidate and factor would cost more than all the rest.
-_written: dict[int, tuple[tuple[Candidate, ...], bytes]] = {}
-_MAX_WRITTEN = 512
-
-
-def _written_choice(decision: Decision) -> bytes:
-    """Gives a decision's candidates and exclusions in wire format, to be merged into its message."""
-    candidates = decision.candidates
-    known = _written.get(id(candidates))
-    if known is not None and known[0] is candidates:
-        return known[1]
-    part = routing_pb2.RouteDecision(
-        candidates=[_candidate_message(candidate) for candidate in candidates],
+def _write_choice(decision: Decision) -> bytes:
+    return routing_pb2.RouteDecision(
+        candidates=[_candidate_message(candidate) for candidate in decision.candidates],
         exclusions=[exclusion_message(exclusion) for exclusion in decision.exclusions],
     ).SerializeToString()
-    if len(_written) >= _MAX_WRITTEN:
-        del _written[next(iter(_written))]
-    _written[id(candidates)] = (candidates, part)
-    return part
+
+
+def _write_classification(classification: Classification) -> bytes:
+    return _classification_message(classification).SerializeToString()
+
+
+_MAX_CHOICES = 512
+_choices: dict[int, tuple[tuple[Candidate, ...], bytes]] = {}
+_classifications = Remembered(_write_classification, 1_024)
+# A decision is written for its history and for its caller.
+_decisions = Remembered(_write_decision, 256)
 
 
 def _classification_message(classification: Classification) -> routing_pb2.Classification:
@@ -226,15 +235,12 @@ def _attempt_message(attempt: completion.Attempt, usage: billing_pb2.Usage) -> c
     )
 
 
-def complete_response(done: completion.Completion) -> muxer_service_pb2.CompleteResponse:
-    """Converts a folded completion."""
-    response = muxer_service_pb2.CompleteResponse(
-        decision=_decision_head(done.decision),
-        message=_assistant_message(done.message),
-        summary=summary_message(done.summary),
+def complete_response(done: completion.Completion) -> Written:
+    """Writes a folded completion."""
+    rest = muxer_service_pb2.CompleteResponse(
+        message=_assistant_message(done.message), summary=summary_message(done.summary)
     )
-    response.decision.MergeFromString(_written_choice(done.decision))
-    return response
+    return Written(field(_REPLY_DECISION, written_decision(done.decision)) + rest.SerializeToString())
 
 
 def _assistant_message(message: chat.Message) -> chat_pb2.Message:
@@ -257,7 +263,7 @@ def _part_message(part: chat.ContentPart) -> chat_pb2.ContentPart:
     raise TypeError(msg)
 
 
-def stream_response(event: completion.CompletionEvent) -> muxer_service_pb2.StreamCompleteResponse:
+def stream_response(event: completion.CompletionEvent) -> muxer_service_pb2.StreamCompleteResponse | Written:
     """Converts one event of a stream."""
     return _EVENT_WRITERS[type(event)](event)
 
@@ -266,10 +272,8 @@ def _text_response(event: completion.TextDelta) -> muxer_service_pb2.StreamCompl
     return muxer_service_pb2.StreamCompleteResponse(text_delta=completion_pb2.TextDelta(text=event.text))
 
 
-def _decision_response(event: Decision) -> muxer_service_pb2.StreamCompleteResponse:
-    response = muxer_service_pb2.StreamCompleteResponse(decision=_decision_head(event))
-    response.decision.MergeFromString(_written_choice(event))
-    return response
+def _decision_response(event: Decision) -> Written:
+    return Written(field(_REPLY_DECISION, written_decision(event)))
 
 
 def _summary_response(event: completion.Summary) -> muxer_service_pb2.StreamCompleteResponse:
@@ -304,7 +308,7 @@ def _switch_response(event: completion.AttemptSwitched) -> muxer_service_pb2.Str
 
 
 # By exact type: one look-up per event of a stream.
-_EVENT_WRITERS: dict[type, Callable[[Any], muxer_service_pb2.StreamCompleteResponse]] = {
+_EVENT_WRITERS: dict[type, Callable[[Any], muxer_service_pb2.StreamCompleteResponse | Written]] = {
     completion.TextDelta: _text_response,
     Decision: _decision_response,
     completion.Summary: _summary_response,

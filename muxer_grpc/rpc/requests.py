@@ -120,9 +120,7 @@ def _read_policy(routing: routing_pb2.RoutingPolicy, catalogue: Catalogue, viola
         strategy=routing.strategy,
         allowed_models=read_models(routing.allowed_models, f"{path}.allowed_models", catalogue, violations),
         denied_models=read_models(routing.denied_models, f"{path}.denied_models", catalogue, violations),
-        allowed_providers=read_providers(
-            routing.allowed_providers, f"{path}.allowed_providers", catalogue, violations
-        ),
+        allowed_providers=read_providers(routing.allowed_providers, f"{path}.allowed_providers", catalogue, violations),
         denied_providers=read_providers(routing.denied_providers, f"{path}.denied_providers", catalogue, violations),
         allowed_regions=frozenset(routing.allowed_regions),
         required_features=frozenset(features),

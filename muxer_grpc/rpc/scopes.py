@@ -38,6 +38,17 @@ SCOPES: Mapping[str, Scope] = MappingProxyType(
             *_rows("muxer.v1.KeyService", Scope.WRITE_ADMIN, "CreateKey UpdateKey RotateKey RevokeKey"),
             *_rows("muxer.v1.BudgetService", Scope.READ_ADMIN, "GetBudget ListBudgets"),
             *_rows("muxer.v1.BudgetService", Scope.WRITE_ADMIN, "CreateBudget UpdateBudget DeleteBudget"),
+            *_rows("muxer.v1.PriceService", Scope.READ_ADMIN, "GetPriceBook ListPriceBooks"),
+            *_rows("muxer.v1.PriceService", Scope.WRITE_ADMIN, "CreatePriceBook"),
+            *_rows("muxer.v1.AuditService", Scope.READ_ADMIN, "ListAuditEntries"),
+            *_rows("muxer.v1.TenantService", Scope.READ_ADMIN, "GetTenant ListTenants"),
+            *_rows("muxer.v1.TenantService", Scope.WRITE_ADMIN, "CreateTenant UpdateTenant DeleteTenant"),
+            *_rows("muxer.v1.UserService", Scope.READ_ADMIN, "GetUser ListUsers"),
+            *_rows("muxer.v1.UserService", Scope.WRITE_ADMIN, "CreateUser UpdateUser DeleteUser"),
+            *_rows("muxer.v1.KeyService", Scope.READ_ADMIN, "GetKey ListKeys"),
+            *_rows("muxer.v1.KeyService", Scope.WRITE_ADMIN, "CreateKey UpdateKey RotateKey RevokeKey"),
+            *_rows("muxer.v1.BudgetService", Scope.READ_ADMIN, "GetBudget ListBudgets"),
+            *_rows("muxer.v1.BudgetService", Scope.WRITE_ADMIN, "CreateBudget UpdateBudget DeleteBudget"),
             *_rows("muxer.v1.AuditService", Scope.READ_ADMIN, "ListAuditEntries"),
         ]
     )
@@ -48,6 +59,7 @@ PROCESS_WIDE = frozenset(
     {
         *(method for method in SCOPES if method.startswith(f"/{CHANNELZ}/")),
         "/muxer.v1.CatalogueService/UpdateModel",
+        "/muxer.v1.PriceService/CreatePriceBook",
     }
 )
 

@@ -72,6 +72,8 @@ CODES = {
     Reason.PRECONDITION_FAILED: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
+# What a client retries by itself when it is told how long to wait: RATE_LIMITED only where it lists the code as such.
+_RETRIED_LATER = frozenset({Reason.RATE_LIMITED})
 # A retry of these costs money again, so gRPC must not do it by itself.
 _NO_AUTOMATIC_RETRY = frozenset({Reason.PROVIDER_TIMEOUT, Reason.STREAM_INTERRUPTED})
 
@@ -93,10 +95,11 @@ def trailers_of(error: MuxerError, status: status_pb2.Status) -> tuple[tuple[str
 
 
 def pushback_ms_of(error: MuxerError) -> int | None:
-    """Chooses the pushback: a jittered delay where waiting helps, -1 where a retry costs money, else none."""
-    if error.reason in _NO_AUTOMATIC_RETRY:
+    """Chooses the pushback: a jittered delay where waiting helps, -1 where a retry costs money or is vain, or none."""
+    if error.reason in _NO_AUTOMATIC_RETRY or (error.reason in _RETRIED_LATER and error.retry_after_seconds is None):
         return -1
-    if error.retry_after_seconds is None or CODES[error.reason] is not grpc.StatusCode.UNAVAILABLE:
+    waiting_helps = CODES[error.reason] is grpc.StatusCode.UNAVAILABLE or error.reason in _RETRIED_LATER
+    if error.retry_after_seconds is None or not waiting_helps:
         return None
     # Jitter spreads the callers; it decides nothing else, so the plain generator will do.
     delay = error.retry_after_seconds * 1000 * random.uniform(1.0, 1.25)  # noqa: S311

@@ -28,7 +28,7 @@ def tenants_meant(principal: Principal, tenant_id: str) -> str | None:
 
 
 def check_everywhere(principal: Principal, what: str) -> None:
-    """Raises PermissionDenied for a principal of one tenant: what bounds a tenant as a whole is not its own to change."""
+    """Raises PermissionDenied for a principal of one tenant: what bounds a whole tenant is not its own to change."""
     if not principal.everywhere:
         msg = f"only an admin of all tenants may {what}"
         raise PermissionDenied(msg)

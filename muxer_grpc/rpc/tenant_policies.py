@@ -39,7 +39,7 @@ def read_policy(
 
 
 def policy_with(before: TenantPolicy, changes: Mapping[str, Any], path: str) -> TenantPolicy:
-    """Gives a policy with fields changed. Raises InvalidRequest where they do not fit together, or with those that stay."""
+    """Gives a policy with fields changed. Raises InvalidRequest where fields do not fit together, old and new."""
     policy = replace(before, **changes)
     violations = Violations()
     kept = policy.content is ContentStorage.KEPT

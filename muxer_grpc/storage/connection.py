@@ -21,20 +21,25 @@ class WriterConnection:
         self._database = database
         self._connection: Any = None
         self._engine: Any = None
+        # Whether the last transaction may have come through although it failed: it broke as it was committed.
+        self.in_doubt = False
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
         """Opens a transaction; commits it on leaving, and undoes it on an error. Raises what the driver raises."""
+        self.in_doubt = False
         connection = self._open()
         raw = connection.cursor()
         try:
             if self._database.is_sqlite:
                 raw.execute("BEGIN IMMEDIATE")
             yield self.cursor_of(raw)
+            self.in_doubt = True
             if self._database.is_sqlite:
                 raw.execute("COMMIT")
             else:
                 connection.commit()
+            self.in_doubt = False
         except BaseException:
             self._undo(connection, raw)
             raise

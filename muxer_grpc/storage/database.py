@@ -1,7 +1,7 @@
 """The database: SQLite in a file, or PostgreSQL. Opens connections, and says in our words when it cannot be reached.
 
 Two kinds of connections serve. What admin services read and change goes through SQLAlchemy's async engine. The ledger's
-writer has a plain connection in a thread of its own (see committer.py), where a batch of many requests is one hand-over
+writer has a plain connection in a thread of its own (see writer.py), where a batch of many requests is one hand-over
 instead of one per statement.
 """
 
@@ -17,6 +17,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -29,6 +30,8 @@ BUSY_SECONDS = 5.0
 CONNECT_SECONDS = 5
 # What PostgreSQL may take for one statement of ours, in milliseconds, lock waits included.
 STATEMENT_MILLISECONDS = 10_000
+# A connection whose other end has vanished without a word is given up after about so many seconds.
+SILENT_SECONDS = 10
 POOL_SIZE = 5
 
 READ_ONLY = "muxer_read_only"
@@ -121,6 +124,10 @@ class Database:
         return {
             "connect_timeout": CONNECT_SECONDS,
             "application_name": "muxer",
+            "tcp_user_timeout": SILENT_SECONDS * 1_000,
+            "keepalives_idle": SILENT_SECONDS // 2,
+            "keepalives_interval": 1,
+            "keepalives_count": SILENT_SECONDS // 2,
             "options": f"-c statement_timeout={STATEMENT_MILLISECONDS}",
         }
 
@@ -150,10 +157,19 @@ def _prepare_sqlite(engine: Engine) -> None:
 def told(error: Exception) -> Exception:
     """Gives the error that callers see for a database's: StorageUnavailable where it is its state, else the same."""
     cause = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(error, OperationalError | InterfaceError) or is_passing(cause):
+    if isinstance(error, OperationalError | InterfaceError | PoolExhausted) or is_passing(cause):
         _log.warning("the database cannot be used: %s", type(cause).__name__)
         return StorageUnavailable()
     return error
+
+
+# A server that is in recovery, or was made a standby, can be read only.
+_PASSING = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
 
 
 def is_passing(cause: object) -> bool:
@@ -161,4 +177,4 @@ def is_passing(cause: object) -> bool:
     if isinstance(cause, sqlite3.OperationalError):
         # "no such table" and the like are ours.
         return not str(cause).startswith(("no such", "near ", "table ", "duplicate column"))
-    return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError | TimeoutError | OSError)
+    return isinstance(cause, (*_PASSING, TimeoutError, OSError))

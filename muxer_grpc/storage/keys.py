@@ -13,10 +13,11 @@ from muxer_grpc.domain.directory import ApiKey
 from muxer_grpc.domain.errors import ResourceNotFound
 from muxer_grpc.domain.refusals import PreconditionFailed
 from muxer_grpc.storage import audit
+from muxer_grpc.storage.budgets import add_budget
 from muxer_grpc.storage.database import Database
-from muxer_grpc.storage.locking import check_revision, hold
-from muxer_grpc.storage.records import key_of, key_row, told_of, user_of
-from muxer_grpc.storage.schema import api_keys, users
+from muxer_grpc.storage.locking import check_revision, hold, hold_tenant
+from muxer_grpc.storage.records import budget_of, key_of, key_row, told_of, user_of
+from muxer_grpc.storage.schema import api_keys, budgets, users
 from muxer_grpc.storage.users import fits
 
 KIND = "ApiKey"
@@ -24,10 +25,11 @@ ORDER = (api_keys.c.tenant_id, api_keys.c.user_id, api_keys.c.id)
 
 
 class KeyTable:
-    """Implements the port Keys."""
+    """Implements the port Keys. `new_id` makes unique ids, for budgets."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, new_id: Callable[[], str]) -> None:
         self._database = database
+        self._new_id = new_id
 
     async def create(self, key: ApiKey, actor: Actor) -> ApiKey:
         """Keeps a fresh one."""
@@ -73,11 +75,23 @@ class KeyTable:
         successor: Callable[[ApiKey], tuple[ApiKey, ApiKey]],
         actor: Actor,
     ) -> tuple[ApiKey, ApiKey]:
-        """Keeps the new key and the old one, which `successor` makes of a key."""
+        """Keeps the new key and the old one, which `successor` makes of a key.
+
+        The new one has budgets like the old one's, since what a key is bounded by must not end with a rotation.
+        """
         async with self._database.change() as connection:
+            owner = select(api_keys.c.tenant_id).where(*_named(tenant_id, key_id))
+            found = (await connection.execute(owner)).scalars().first()
+            if found is None:
+                raise ResourceNotFound(KIND, key_id)
+            await hold_tenant(connection, found)
             before = await _hold_key(connection, tenant_id, key_id, revision)
             fresh, old = successor(before)
             made = await add_key(connection, fresh, actor)
+            bounds = select(budgets).where(budgets.c.tenant_id == found, budgets.c.key_id == key_id)
+            for row in (await connection.execute(bounds)).mappings().all():
+                budget = replace(budget_of(row), id=f"bud_{self._new_id()}", key_id=made.id)
+                await add_budget(connection, budget, actor)
             return made, await _replace(connection, before, old, actor, "RotateKey")
 
 

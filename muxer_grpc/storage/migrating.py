@@ -36,7 +36,9 @@ class SchemaUnfit(ValueError):
 
 def migrate(database: Database, revision: str = HEAD) -> tuple[str, str]:
     """Migrates up or down to a revision; gives the revisions before and after. Raises StorageUnavailable."""
-    # It takes a quarter of a second to import, and a service whose tables are ready needs nothing of it.
+    # It tells of every step at a level that is for what an operator should see. And it takes a quarter of a second to
+    # import; a service whose tables are ready needs nothing of it.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     from alembic import command
 
     engine = database.sync_engine()
@@ -107,8 +109,6 @@ def revision_of(connection: Connection) -> str:
 def _config(connection: Connection) -> Config:
     from alembic.config import Config
 
-    # It tells of every step at a level that is for what an operator should see.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
     config.attributes["connection"] = connection

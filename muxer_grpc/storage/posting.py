@@ -59,12 +59,13 @@ class _Lease:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A promise that a settlement took out of the table."""
+    """What a settlement takes the place of: a promise, or what a sweeper booked for one whose process then spoke."""
 
     subject: Subject
     money_lease_id: str
     amount: int
     created_us: int
+    booked: int = 0
 
 
 class Postings:
@@ -141,7 +142,23 @@ class _Posting:
         ids = [value for r in named for value in (r.subject.tenant_id, r.request_id)]
         rows = sql.many(len(named), 2)
         cursor.run(sql.FORGET_REQUESTS.format(many=rows), [self._at_us, *ids])
-        cursor.each(
+        known: dict[tuple[str, str], KnownRequest] = {}
+        while named:
+            self._add_request_ids(named)
+            known |= known_requests(cursor, [(r.subject.tenant_id, r.request_id) for r in named])
+            # One that stood in the way may have been dropped before it could be read.
+            named = [r for r in named if (r.subject.tenant_id, r.request_id) not in known]
+        fresh = []
+        for reservation in reservations:
+            found = known.get((reservation.subject.tenant_id, reservation.request_id))
+            if found is None or found.completion_id == reservation.completion_id:
+                fresh.append(reservation)
+            else:
+                self._posted.known[reservation.completion_id] = found
+        return fresh
+
+    def _add_request_ids(self, named: Sequence[Reservation]) -> None:
+        self._cursor.each(
             sql.ADD_REQUESTS,
             [
                 (
@@ -156,15 +173,6 @@ class _Posting:
                 for r in named
             ],
         )
-        known = known_requests(cursor, [(r.subject.tenant_id, r.request_id) for r in named])
-        fresh = []
-        for reservation in reservations:
-            found = known.get((reservation.subject.tenant_id, reservation.request_id))
-            if found is None or found.completion_id == reservation.completion_id:
-                fresh.append(reservation)
-            else:
-                self._posted.known[reservation.completion_id] = found
-        return fresh
 
     def _take_promises(self, settlements: list[Settlement]) -> dict[str, _Taken]:
         """Takes the promises that are settled out of their table; one that is not there was settled before."""
@@ -173,6 +181,12 @@ class _Posting:
         ids = sorted(settlement.completion_id for settlement in settlements)
         rows: Any = self._cursor.rows(sql.TAKE_RESERVATIONS.format(many=sql.many(len(ids))), ids)
         taken = {row[0]: _Taken(Subject(row[1], row[2], row[3]), row[4], row[5], row[6]) for row in rows}
+        # A sweeper took this process for dead, and it was not: what it says replaces what was guessed for it.
+        spoken = sorted(s.completion_id for s in settlements if s.completion_id not in taken and not s.provisional)
+        if spoken:
+            rows = self._cursor.rows(sql.TAKE_ABANDONED.format(many=sql.many(len(spoken))), spoken)
+            for row in rows:
+                taken[row[0]] = _Taken(Subject(row[1], row[2], row[3]), row[4], 0, row[6], booked=row[5])
         self._posted.settled_before = [name for name in ids if name not in taken]
         return taken
 
@@ -180,7 +194,7 @@ class _Posting:
         """Decides over counters and leases, and writes both."""
         cursor = self._cursor
         leases = self._leases({r.money_lease_id for r in fresh} | {t.money_lease_id for t in taken.values()})
-        subjects = [(r.subject, self._at_us) for r in fresh] + [(t.subject, t.created_us) for t in taken.values()]
+        subjects = [(r.subject, r.created_us) for r in fresh] + [(t.subject, t.created_us) for t in taken.values()]
         subjects += [(lease.subject, lease.created_us) for lease in leases.values()]
         budgets = self._over.budgets_of(cursor, (subject.tenant_id for subject, _ in subjects))
         keys = sorted({key for subject, at_us in subjects for _, key in budgets.of(subject, at_us)})
@@ -202,7 +216,7 @@ class _Posting:
         self._alert(counters.alerts)
 
     def _settle(self, settlement: Settlement, promise: _Taken, counters: Counters, lease: _Lease | None) -> None:
-        cost = settlement.cost_nano_usd
+        cost = settlement.cost_nano_usd - promise.booked
         if lease is None:
             counters.settle(promise.subject, promise.amount, cost, reserved_at_us=promise.created_us, at_us=self._at_us)
             return
@@ -217,7 +231,8 @@ class _Posting:
         if reservation.money_lease_id:
             refusal = _hold_on_lease(reservation, leases.get(reservation.money_lease_id), self._at_us)
         else:
-            exceeded = counters.reserve(reservation.subject, reservation.amount_nano_usd, self._at_us)
+            # In the period in which it was made, as it will be settled: midnight may be between then and now.
+            exceeded = counters.reserve(reservation.subject, reservation.amount_nano_usd, reservation.created_us)
             refusal = None if exceeded is None else BudgetExceeded(exceeded)
         if refusal is not None:
             self._posted.refused[reservation.completion_id] = refusal
@@ -256,7 +271,8 @@ class _Posting:
         )
         named = [s for s in settled if s.request_id]
         self._cursor.each(sql.ANSWER_REQUESTS, [(True, s.answer, s.completion_id) for s in named if s.answered])
-        again = [s.completion_id for s in named if not s.answered]
+        # A promise that was taken back says no request id, and may have one.
+        again = [s.completion_id for s in settled if not s.answered and (s.request_id or not s.entries)]
         if again:
             self._cursor.run(sql.DROP_REQUESTS.format(many=sql.many(len(again))), again)
         self._cursor.each(

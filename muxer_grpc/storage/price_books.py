@@ -57,9 +57,10 @@ class PriceBookTable:
             return await self._read(connection, version)
 
     async def page(self, kind: BookKind, asked: PageRequest) -> Sequence[KeptBook]:
-        """Lists the books of a kind, those that hold latest first."""
+        """Lists the books of a kind, those that hold latest first, without prices."""
+        columns = (column for column in price_books.c if column.name != "prices")
         query = (
-            select(price_books.c.version)
+            select(*columns)
             .where(price_books.c.source == kind.value)
             .order_by(*(column.desc() for column in ORDER))
             .limit(asked.length)
@@ -68,9 +69,8 @@ class PriceBookTable:
             effective, created, version = asked.after
             query = query.where(tuple_(*ORDER) < tuple_(_time(effective), _time(created), version))
         async with self._database.read() as connection:
-            versions = (await connection.execute(query)).scalars().all()
-            read = [await self._read(connection, version) for version in versions]
-        return [kept for kept in read if kept is not None]
+            rows = (await connection.execute(query)).mappings().all()
+        return [_kept(row, PriceBook(row["version"], row["effective_us"], {}, {})) for row in rows]
 
     async def create(self, kept: KeptBook, actor: Actor) -> None:
         """Stores a book, and says so in the audit log."""
@@ -102,7 +102,9 @@ class PriceBookTable:
         try:
             query = select(price_books).where(price_books.c.version == version)
             row = (await connection.execute(query)).mappings().first()
-            return None if row is None else _kept(row)
+            if row is None:
+                return None
+            return _kept(row, book_from(row["version"], row["effective_us"], row["prices"]))
         except ValueError as error:
             if version not in self._refused:
                 self._refused.add(version)
@@ -124,9 +126,9 @@ async def _insert(connection: AsyncConnection, kept: KeptBook) -> None:
     await connection.execute(insert(price_books).values(row))
 
 
-def _kept(row: RowMapping) -> KeptBook:
+def _kept(row: RowMapping, book: PriceBook) -> KeptBook:
     return KeptBook(
-        book=book_from(row["version"], row["effective_us"], row["prices"]),
+        book=book,
         kind=BookKind(row["source"]),
         created_us=row["created_us"],
         created_by=row["created_by"],

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 
 from muxer_grpc.domain.ledger import LedgerEntry, Reservation
 
+# Columns for names hold so many characters; see schema.NAME.
+MOST_CHARACTERS = 256
+
 TENANTS = "SELECT id, budgets_revision FROM tenants WHERE id IN ({many}) ORDER BY id"
 BUDGETS = (
     "SELECT id, tenant_id, period, limit_nano_usd, user_id, key_id, time_zone, hard, alert_shares FROM budgets"
@@ -41,6 +44,10 @@ ADD_RESERVATIONS = f"INSERT INTO reservations ({RESERVATION_COLUMNS}) VALUES ({'
 TAKE_RESERVATIONS = (
     "DELETE FROM reservations WHERE completion_id IN ({many})"
     " RETURNING completion_id, tenant_id, user_id, key_id, money_lease_id, amount_nano_usd, created_us"
+)
+TAKE_ABANDONED = (
+    "DELETE FROM ledger_entries WHERE completion_id IN ({many}) AND outcome = 'abandoned'"
+    " RETURNING completion_id, tenant_id, user_id, key_id, money_lease_id, cost_nano_usd, created_us"
 )
 OPEN_RESERVATIONS = "SELECT completion_id FROM reservations WHERE completion_id IN ({many})"
 
@@ -86,6 +93,11 @@ def many(rows: int, columns: int = 1) -> str:
     return ", ".join([row] * rows)
 
 
+def fitted(text: str) -> str:
+    """Gives what fits into a column for names, of a text that others chose: PostgreSQL refuses more, and NUL."""
+    return text.replace("\0", "")[:MOST_CHARACTERS]
+
+
 def reservation_row(reservation: Reservation) -> tuple[object, ...]:
     """Lists a reservation's values as RESERVATION_COLUMNS does."""
     subject = reservation.subject
@@ -117,7 +129,7 @@ def entry_row(entry: LedgerEntry, labels: str) -> tuple[object, ...]:
         subject.tenant_id,
         subject.user_id,
         subject.key_id,
-        entry.principal,
+        fitted(entry.principal),
         entry.request_id,
         entry.decision_id,
         entry.money_lease_id,
@@ -126,7 +138,7 @@ def entry_row(entry: LedgerEntry, labels: str) -> tuple[object, ...]:
         entry.requested_model,
         entry.model,
         entry.provider,
-        entry.reported_model,
+        fitted(entry.reported_model),
         entry.outcome.value,
         entry.failure_class,
         usage.source.value,

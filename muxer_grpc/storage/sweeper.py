@@ -41,17 +41,36 @@ class Sweeper:
         self._instance_id = instance_id
         self._lease_seconds = lease_seconds
         self._now = now
+        self._silent = False
+        self._spare_until = 0.0
 
     async def run(self) -> None:
         """Sweeps three times in a lease, for ever. A database that cannot be used is tried again at the next turn."""
         while True:
             try:
-                await self.renew()
-                await self.sweep()
-                await self.forget()
+                await self.turn()
             except MuxerError as error:
                 _log.warning("the promises could not be looked after: %s", error.message)
+            except Exception:
+                # Without signs of life others would settle what this process still works on.
+                _log.exception("looking after the promises broke")
             await asyncio.sleep(self._lease_seconds / 3)
+
+    async def turn(self) -> None:
+        """Sweeps once, as long as there is something to sweep."""
+        try:
+            await self.renew()
+        except BaseException:
+            self._silent = True
+            raise
+        now = self._now()
+        if self._silent:
+            # Others could not give a sign of life either: they have a lease's time for it from now on.
+            self._silent, self._spare_until = False, now + self._lease_seconds
+        if now >= self._spare_until:
+            while await self.sweep() == MOST_AT_ONCE:
+                pass
+        await self.forget()
 
     async def renew(self) -> None:
         """Gives a sign of life for the promises of this process."""

@@ -1,19 +1,18 @@
-"""Tenants: made, changed, deleted; and the two that are always there."""
+"""Tenants: made, changed, deleted. Two are always there: a migration makes them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sqlalchemy import RowMapping, Table, delete, func, insert, select, update
+from sqlalchemy import RowMapping, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from muxer_grpc.domain.administration import RESERVED_TENANTS, Actor, PageRequest
-from muxer_grpc.domain.directory import Tenant, User
+from muxer_grpc.domain.directory import Tenant
 from muxer_grpc.domain.errors import ResourceNotFound
 from muxer_grpc.domain.refusals import PreconditionFailed, ResourceExists
-from muxer_grpc.domain.tenancy import LOCAL_TENANT, LOCAL_USER, SYSTEM_TENANT, Role
 from muxer_grpc.storage import audit
 from muxer_grpc.storage.budgets import delete_budgets
 from muxer_grpc.storage.database import Database
@@ -31,7 +30,7 @@ from muxer_grpc.storage.schema import (
     tenants,
     users,
 )
-from muxer_grpc.storage.users import add_user, delete_user
+from muxer_grpc.storage.users import delete_user
 
 KIND = "Tenant"
 
@@ -119,30 +118,6 @@ class TenantTable:
             await audit.append(
                 connection, actor, "DeleteTenant", resource_of(tenant_id), tenant_id=tenant_id, before=told
             )
-
-
-async def make_reserved_tenants(database: Database, at_us: int) -> None:
-    """Makes the tenants that are always there where they are not. Raises StorageUnavailable.
-
-    The user that stands for callers without proof has no budgets of its own: whoever runs the service so, pays for it.
-    """
-    reserved = {SYSTEM_TENANT: "The operators of the service", LOCAL_TENANT: "Callers without proof"}
-    actor = Actor(SYSTEM_TENANT, at_us)
-    async with database.read() as connection:
-        query = select(func.count()).select_from(users).where(users.c.tenant_id == LOCAL_TENANT)
-        there = (await connection.execute(select(tenants.c.id).where(tenants.c.id.in_(reserved)))).scalars().all()
-        if len(there) == len(reserved) and (await connection.execute(query)).scalar_one():
-            return
-    for tenant_id, name in reserved.items():
-        try:
-            async with database.change() as connection:
-                await add_tenant(connection, Tenant(tenant_id, name), actor)
-                if tenant_id == LOCAL_TENANT:
-                    user = User(LOCAL_TENANT, LOCAL_USER, Role.ADMIN, name)
-                    await add_user(connection, user, (), actor)
-        except ResourceExists:
-            # Made before, or by another process at the same moment.
-            continue
 
 
 async def add_tenant(connection: AsyncConnection, tenant: Tenant, actor: Actor) -> Tenant:

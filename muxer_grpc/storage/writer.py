@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -21,11 +21,18 @@ from muxer_grpc.domain.ledger import KeptDecision, KnownRequest, Reservation, Se
 from muxer_grpc.domain.refusals import StorageUnavailable
 from muxer_grpc.storage.connection import WriterConnection
 from muxer_grpc.storage.database import Database, is_passing
-from muxer_grpc.storage.posting import Batch, Posted, Postings, known_requests
+from muxer_grpc.storage.posting import Batch, Posted, Postings
+from muxer_grpc.storage.request_ids import known_request
 
 _log = logging.getLogger(__name__)
 
 MOST_IN_A_BATCH = 256
+# How long requests gather while there are several at once, in seconds, and at most: so long for each of those before.
+# Alone, a request is posted at once: the wait would be all that it sees. Among many it waits for its turn on the
+# processor anyway, and a transaction of its own costs as much as the postings of some five requests.
+GATHER_EACH, GATHER_MOST = 0.001, 0.008
+# How often it is looked for those who have waited too long, in seconds.
+WATCH_SECONDS = 0.1
 # Between attempts at a database that cannot be written, in seconds: doubling from the first to the last.
 FIRST_PAUSE, LAST_PAUSE = 0.02, 1.0
 
@@ -34,12 +41,21 @@ Operation = Reservation | Settlement | KeptDecision
 
 @dataclass(slots=True)
 class _Asked:
-    """Something to post, whom to tell (None: nobody any more), and until when they wait (a steady clock's seconds)."""
+    """Something to post, whom to tell (None: nobody), and until when they wait (a steady clock's seconds).
+
+    It is `in_doubt` where a transaction with it failed that may have come through all the same.
+    """
 
     operation: Operation
     told: asyncio.Future[Any] | None
     give_up_at: float
-    posted_before: bool = False
+    in_doubt: bool = False
+    bare: bool = False
+
+    @property
+    def given_up(self) -> bool:
+        """Tells whether whoever asked waits no more."""
+        return self.told is None or self.told.done()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +98,9 @@ class LedgerWriter:
         self._postings = Postings()
         self._connection = WriterConnection(database)
         self._waiting: list[_Asked] = []
+        # Who waits, by how long they do, so that each line is in the order in which they give up.
+        self._lines: dict[float, deque[_Asked]] = {}
+        self._watch: asyncio.TimerHandle | None = None
         self._closing = False
         self._passing = False
         self.figures = WriterFigures()
@@ -104,7 +123,7 @@ class LedgerWriter:
 
     def release(self, completion_id: str) -> None:
         """Takes back a promise whose caller left before it was told of it: nothing was called, nothing is paid."""
-        self._queue.put(_Asked(Settlement(completion_id, (), 0), None, time.monotonic()))
+        self._queue.put(_taken_back(completion_id))
 
     def keep(self, decision: KeptDecision) -> asyncio.Future[None]:
         """Writes a decision into the history; whoever needs it there waits for the future."""
@@ -112,33 +131,59 @@ class LedgerWriter:
 
     async def known(self, tenant_id: str, request_id: str) -> KnownRequest | None:
         """Looks up a request id; see the port."""
-        name = (tenant_id, request_id)
-        async with self._database.read() as connection:
-            found = await connection.run_sync(
-                lambda sync: known_requests(self._connection.cursor_of(sync.connection.cursor()), [name])
-            )
-        return found.get(name)
+        return await known_request(self._database, tenant_id, request_id)
 
     async def aclose(self) -> None:
         """Posts what is left, for as long as a settlement may take, and closes the connection."""
         self._closing = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join, self._rules.settle_seconds)
+        if self._watch is not None:
+            self._watch.cancel()
+        for line in self._lines.values():
+            self._dismiss(line, float("inf"))
 
     def _ask(self, operation: Operation, patience: float) -> asyncio.Future[Any]:
         told = self._loop.create_future()
-        self._queue.put(_Asked(operation, told, time.monotonic() + patience))
+        if self._closing:
+            _tell_error(told, StorageUnavailable())
+            return told
+        asked = _Asked(operation, told, time.monotonic() + patience)
+        line = self._lines.get(patience)
+        if line is None:
+            line = self._lines[patience] = deque()
+        line.append(asked)
+        if self._watch is None:
+            self._watch = self._loop.call_later(WATCH_SECONDS, self._look)
+        self._queue.put(asked)
         return told
+
+    def _look(self) -> None:
+        """Lets those go who have waited too long, whatever keeps the writer; it goes on with settlements."""
+        now = time.monotonic()
+        for line in self._lines.values():
+            self._dismiss(line, now)
+        waiting = any(self._lines.values())
+        self._watch = self._loop.call_later(WATCH_SECONDS, self._look) if waiting else None
+
+    def _dismiss(self, line: deque[_Asked], now: float) -> None:
+        while line and (line[0].given_up or line[0].give_up_at <= now):
+            asked = line.popleft()
+            if asked.told is not None and not asked.told.done():
+                _tell_error(asked.told, StorageUnavailable())
 
     # What follows runs in the writer's thread.
 
     def _run(self) -> None:
         pause = FIRST_PAUSE
         while self._gather(wait=not self._waiting and not self._closing):
+            together = len(self._waiting)
             if self._post_next():
                 pause = FIRST_PAUSE
+                if together > 1:
+                    time.sleep(min(GATHER_MOST, together * GATHER_EACH))
                 continue
-            self._give_up(time.monotonic())
+            self._give_up()
             if self._waiting:
                 time.sleep(pause)
                 pause = min(LAST_PAUSE, 2 * pause)
@@ -175,8 +220,9 @@ class LedgerWriter:
             posted = self._post(batch)
         except Exception as error:
             self.figures.failures += 1
-            for asked in batch:
-                asked.posted_before = True
+            if self._connection.in_doubt:
+                for asked in batch:
+                    asked.in_doubt = True
             self._passing = is_passing(error)
             if self._passing:
                 _log.warning("the ledger cannot be written: %s", type(error).__name__)
@@ -185,6 +231,8 @@ class LedgerWriter:
             if len(batch) > 1:
                 return False
             _log.exception("a posting broke")
+            if _laid_bare(batch[0]):
+                return self._post_these(batch)
             results = [(batch[0], error)]
         else:
             results = [(asked, _result_of(asked.operation, posted)) for asked in batch]
@@ -200,7 +248,7 @@ class LedgerWriter:
         at_us = int(self._now() * MICROSECONDS)
         with self._connection.transaction() as cursor:
             operations = self._connection.unposted(
-                cursor, [asked.operation for asked in batch], sure=not any(asked.posted_before for asked in batch)
+                cursor, [asked.operation for asked in batch], sure=not any(asked.in_doubt for asked in batch)
             )
             posted = self._postings.post(cursor, _sorted_out(operations), at_us)
         took = time.perf_counter() - began
@@ -212,24 +260,24 @@ class LedgerWriter:
         figures.recent_seconds.append(took)
         return posted
 
-    def _give_up(self, now: float) -> None:
-        """Lets go who has waited too long. A settlement goes on without them; a promise is not made any more."""
-        kept, late = [], []
+    def _give_up(self) -> None:
+        """Forgets promises and decisions for which nobody waits any more. Settlements stay until they are done."""
+        kept: list[_Asked] = []
+        unmade = set()
         for asked in self._waiting:
-            if asked.give_up_at > now:
+            operation = asked.operation
+            if isinstance(operation, Settlement):
+                # What takes back a promise that was never made has nothing to do.
+                if operation.entries or operation.completion_id not in unmade:
+                    kept.append(asked)
+            elif not asked.given_up:
                 kept.append(asked)
-                continue
-            if asked.told is not None:
-                late.append((_Asked(asked.operation, asked.told, now), StorageUnavailable()))
-                asked.told = None
-            if isinstance(asked.operation, Settlement):
-                kept.append(asked)
-            elif isinstance(asked.operation, Reservation) and asked.posted_before:
-                # The transaction may have come through as the connection broke.
-                kept.append(_Asked(Settlement(asked.operation.completion_id, (), 0), None, now))
+            elif isinstance(operation, Reservation):
+                if asked.in_doubt:
+                    kept.append(_taken_back(operation.completion_id))
+                else:
+                    unmade.add(operation.completion_id)
         self._waiting = kept
-        if late:
-            self._tell(late, ())
 
     def _tell(self, results: list[tuple[_Asked, Any]], alerts: Sequence[BudgetAlert]) -> None:
         try:
@@ -243,16 +291,38 @@ class LedgerWriter:
     def _deliver(self, results: list[tuple[_Asked, Any]], alerts: Sequence[BudgetAlert]) -> None:
         for asked, result in results:
             told = asked.told
-            if told is None or told.done():
+            if told is None:
                 continue
-            if isinstance(result, BaseException):
-                told.set_exception(result)
-                # Whoever waits is told; where nobody does any more, that is no mistake.
-                told.exception()
+            if told.done():
+                if isinstance(asked.operation, Reservation) and result is None:
+                    self.release(asked.operation.completion_id)
+            elif isinstance(result, BaseException):
+                _tell_error(told, result)
             else:
                 told.set_result(result)
         if alerts:
             self._alerted(alerts)
+
+
+def _tell_error(told: asyncio.Future[Any], error: BaseException) -> None:
+    told.set_exception(error)
+    # Whoever waits is told; where nobody does any more, that is no mistake.
+    told.exception()
+
+
+def _taken_back(completion_id: str) -> _Asked:
+    return _Asked(Settlement(completion_id, (), 0), None, 0.0)
+
+
+def _laid_bare(asked: _Asked) -> bool:
+    """Takes off a settlement that cannot be posted what is not money, so that no promise stays open for ever."""
+    settlement = asked.operation
+    if asked.bare or not isinstance(settlement, Settlement):
+        return False
+    asked.bare = True
+    entries = tuple(replace(entry, labels={}, reported_model="", principal="") for entry in settlement.entries)
+    asked.operation = replace(settlement, entries=entries, answer=None, decision=None, content=None)
+    return True
 
 
 def _result_of(operation: Operation, posted: Posted) -> Any:
@@ -264,14 +334,17 @@ def _result_of(operation: Operation, posted: Posted) -> Any:
 
 def _sorted_out(operations: Sequence[Operation]) -> Batch:
     """Sorts what is posted together. A promise that is taken back in the same breath is not made at all."""
-    settled = {o.completion_id for o in operations if isinstance(o, Settlement)}
-    batch = Batch()
+    settled: dict[str, Settlement] = {}
+    for operation in operations:
+        if isinstance(operation, Settlement):
+            before = settled.get(operation.completion_id)
+            if before is None or before.provisional:
+                settled[operation.completion_id] = operation
+    batch = Batch(settle=list(settled.values()))
     for operation in operations:
         if isinstance(operation, Reservation):
             if operation.completion_id not in settled:
                 batch.reserve.append(operation)
-        elif isinstance(operation, Settlement):
-            batch.settle.append(operation)
-        else:
+        elif isinstance(operation, KeptDecision):
             batch.keep.append(operation)
     return batch

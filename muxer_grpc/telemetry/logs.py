@@ -9,6 +9,10 @@ from datetime import UTC, datetime
 
 CONSOLE_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
+# Where gRPC logs "Invalid encoding on b'...'", with what a caller sent.
+GRPC_LOGGER = "grpc._cython.cygrpc"
+GRPC_SHOWS = "Invalid encoding on"
+
 
 class JsonFormatter(logging.Formatter):
     """Writes one JSON object per line: time (RFC 3339, UTC), level, logger, message and, for defects, the stack."""
@@ -27,6 +31,11 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+def keep_metadata_out(record: logging.LogRecord) -> bool:
+    """Drops the lines in which gRPC shows metadata that is not UTF-8: it may be somebody's key with a stray byte."""
+    return not str(record.msg).startswith(GRPC_SHOWS)
+
+
 def set_up_logging(level: str, form: str) -> None:
     """Sets logging up on stderr, once per process and before any gRPC object exists.
 
@@ -36,6 +45,7 @@ def set_up_logging(level: str, form: str) -> None:
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(CONSOLE_FORMAT, "%H:%M:%S") if console else JsonFormatter())
+    logging.getLogger(GRPC_LOGGER).addFilter(keep_metadata_out)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

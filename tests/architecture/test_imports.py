@@ -51,14 +51,20 @@ SETTINGS = (
     "settings.py",
     "settings_loading.py",
     "settings_addresses.py",
+    "settings_budgets.py",
     "settings_modes.py",
+    "settings_prices.py",
+    "settings_rate_limits.py",
     "settings_storage.py",
 )
 EVERYONE = (
     "artefact.py",
     "bootstrap.py",
+    "bootstrap_admin.py",
     "bootstrap_identity.py",
+    "bootstrap_prices.py",
     "bootstrap_providers.py",
+    "bootstrap_rate_limits.py",
     "bootstrap_storage.py",
     "modes.py",
     "profiles_file.py",
@@ -72,8 +78,11 @@ EVERYONE = (
 # Of the modules that know everyone, these alone may read Settings.
 MAY_READ_SETTINGS = (
     "bootstrap.py",
+    "bootstrap_admin.py",
     "bootstrap_identity.py",
+    "bootstrap_prices.py",
     "bootstrap_providers.py",
+    "bootstrap_rate_limits.py",
     "bootstrap_storage.py",
     "server.py",
     "workers.py",

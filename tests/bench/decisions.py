@@ -1,6 +1,7 @@
 """How long a decision takes, in this process alone: classification, the whole decision, long prompts, `muxer classify`.
 
-Every pass goes over prompts that the classifier was not trained on, with a router that has kept no choice yet. Read
+Every pass goes over prompts that the classifier was not trained on, with a classifier and a
+router that have kept nothing yet. Read
 beside it what one regular expression over the same prompt takes: machines differ, and drift.
 """
 
@@ -90,11 +91,12 @@ def spread(name: str, call: Callable[[str], object], over: Iterable[str], *goals
 def measure(rounds: int) -> list[Spread]:
     """Measures classification and decision over the regression set, and over prompts of a megabyte."""
     pin(LOAD_CORE)
-    classifier = Classifier(load_learned())
     over = prompts()
     long = [(prompt + "\n") * (MEGABYTE // len(prompt) + 1) for prompt in over[:: len(over) // 20]]
 
-    def decide(by: Router) -> Callable[[str], object]:
+    def decide() -> Callable[[str], object]:
+        by, classifier = router(), Classifier(load_learned())
+
         def whole(prompt: str) -> object:
             request = request_of(prompt)
             classification = classifier.classify(request.conversation)
@@ -102,20 +104,21 @@ def measure(rounds: int) -> list[Spread]:
 
         return whole
 
-    def classify(prompt: str) -> object:
-        return classifier.classify(request_of(prompt).conversation)
+    def classify() -> Callable[[str], object]:
+        classifier = Classifier(load_learned())
+        return lambda prompt: classifier.classify(request_of(prompt).conversation)
 
     # As a worker does before it serves.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
-    classify(over[0])
+    classify()(over[0])
     found: list[list[Spread]] = [
         [
             spread("one regular expression over the prompt", WORDS.findall, over),
-            spread("classification", classify, over, 100, 600),
-            spread("decision, 20 models", decide(router()), over, 200, 1_000),
-            spread("decision, 20 models, prompts of 1 MB", decide(router()), long, 2_000),
+            spread("classification", classify(), over, 100, 600),
+            spread("decision, 20 models", decide(), over, 200, 1_000),
+            spread("decision, 20 models, prompts of 1 MB", decide(), long, 2_000),
         ]
         for _ in range(rounds)
     ]

@@ -25,8 +25,9 @@ from muxer_grpc.domain.completion import (
     UsageReported,
 )
 from muxer_grpc.domain.money import Price, Usage, UsageSource
-from muxer_grpc.domain.ports import ProbeResult, Provider
+from muxer_grpc.domain.ports import ProbeResult, Provider, RateLimiter
 from muxer_grpc.rpc.calls import CallLimits, Calls
+from muxer_grpc.rpc.gates import Guards
 from muxer_grpc.rpc.listener import Listener, ListenerOptions
 from muxer_grpc.rpc.servicers import catalogue as catalogue_service
 from muxer_grpc.rpc.servicers import muxer as muxer_service
@@ -149,15 +150,18 @@ async def running(
     catalogue: Catalogue = CATALOGUE,
     settings: Settings | None = None,
     now: Callable[[], float] = time.time,
+    guards: Guards | None = None,
+    limiter: RateLimiter | None = None,
 ) -> AsyncGenerator[Service, None]:
-    """Starts a service on free ports of the loopback address, and stops it."""
+    """Starts a service on free ports of the loopback address, and stops it. Guards bring a limiter of their own."""
     acme = PlayedProvider(script)
     providers: dict[str, Provider] = {"acme": acme, "other": PlayedProvider()}
-    app = assemble(catalogue, providers, settings, now)
-    calls = Calls(limits or CallLimits(), new_id)
+    app = assemble(catalogue, providers, settings, now, limiter=limiter)
+    calls = Calls(limits or CallLimits(), new_id, guards or Guards(limiter=limiter))
     given = {"addresses": ("127.0.0.1:0",), **(options or {})}
     data = Listener(ListenerOptions(**given), {muxer_service.SERVICE: app.muxer}, calls)  # type: ignore[arg-type]
-    admin = Listener(ListenerOptions(("127.0.0.1:0",)), {catalogue_service.SERVICE: app.catalogue_service}, calls)
+    services = {catalogue_service.SERVICE: app.catalogue_service, **app.admin_services}
+    admin = Listener(ListenerOptions(("127.0.0.1:0",)), services, calls)
     await data.start()
     await admin.start()
     try:
@@ -205,6 +209,7 @@ DETAIL_TYPES = {
         error_details_pb2.ResourceInfo,
         error_details_pb2.RetryInfo,
         error_details_pb2.PreconditionFailure,
+        error_details_pb2.QuotaFailure,
         completion_pb2.CompletionFailure,
     )
 }

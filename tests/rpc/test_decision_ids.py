@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 import grpc.aio
 import pytest
@@ -17,6 +19,7 @@ from muxer.v1 import (
 from muxer_grpc.domain.completion import ProviderRequest
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
 from muxer_grpc.pipeline.decisions import DEFAULT_SECONDS, MAX_DECISIONS
+from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.settings import RoutingSettings, Settings
 from tests.rpc.service import PLAIN, Clock, Service, Told, running, spec, told
 
@@ -193,8 +196,9 @@ async def test_a_decision_of_another_process_is_not_known() -> None:
 async def test_the_oldest_of_too_many_decisions_is_forgotten_first() -> None:
     async with running(now=Clock()) as service:
         kept = [await route(service, spec()) for _ in range(2)]
+        limit = TimeLimit(asyncio.get_running_loop().time() + 60)
         for _ in range(MAX_DECISIONS - 1):
-            await service.app.muxer.route(muxer_service_pb2.RouteRequest(spec=spec()), None)  # type: ignore[arg-type]
+            await service.app.muxer.route(muxer_service_pb2.RouteRequest(spec=spec()), limit)
         error = await refusal(service, "Complete", spec(), kept[0].decision_id)
         assert await take_up(service, "Complete", spec(), kept[1].decision_id) == kept[1]
     assert error.reason == "DECISION_EXPIRED"

@@ -15,7 +15,7 @@ TLS_FILES = ("cert", "key", "ca")
 
 
 class RedisServer(Server):
-    """Redis, on a port and a unix socket; with `tls`, a PEM file with key and certificate, the port speaks TLS."""
+    """Redis, on a port and a unix socket. With `tls`, a PEM file of all that TLS needs, the port speaks it."""
 
     def __init__(self, session: Session, *, shared: bool = False, tls: str = "", password: str = "") -> None:
         super().__init__(session, shared=shared)
@@ -28,7 +28,7 @@ class RedisServer(Server):
         """Gives the URL of the first database."""
         login = f":{self._password}@" if self._password else ""
         scheme, options = ("rediss", f"?ssl_ca_certs={self._tls}") if self._tls else ("redis", "")
-        return f"{scheme}://{login}127.0.0.1:{self.port}/0{options}"
+        return f"{scheme}://{login}localhost:{self.port}/0{options}"
 
     @property
     def unix_url(self) -> str:

@@ -21,6 +21,10 @@ RULES_VERSION = "rules-1"
 # what was said of them is kept.
 INSTRUCTIONS_SHARE = 0.35
 MAX_INSTRUCTIONS = 256
+# Prompts come again: with each step of an agent, from each user of a template, with each retry. What was said of the
+# last ones is kept, unless they are long.
+MOST_KEPT = 1_024
+MOST_CHARACTERS_KEPT = 8_000
 # Tools make a task one of several steps, and a long conversation is seldom small talk.
 TOOLS_COMPLEXITY = 0.1
 DEEP_CONVERSATION = 6
@@ -46,6 +50,7 @@ class Classifier:
         self._thresholds = thresholds or Thresholds()
         self._certain = parts is not Parts.MODEL_ONLY
         self._instructions: dict[str, Verdict] = {}
+        self._known: dict[tuple[Evidence, int], Classification] = {}
         self.version = RULES_VERSION if self._learned is None else self._learned.version
 
     def classify(self, conversation: Conversation) -> Classification:
@@ -53,10 +58,21 @@ class Classifier:
         if self._learned is None:
             return self._by_rules(conversation)
         evidence = evidence_of(conversation)
+        if len(evidence.text) + len(evidence.before) + len(evidence.instructions) > MOST_CHARACTERS_KEPT:
+            return self._by_evidence(evidence, self._learned)
+        key = (evidence, self._thresholds.revision)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= MOST_KEPT:
+                del self._known[next(iter(self._known))]
+            known = self._known[key] = self._by_evidence(evidence, self._learned)
+        return known
+
+    def _by_evidence(self, evidence: Evidence, learned: Learned) -> Classification:
         reading = read(evidence.text)
-        verdict = self._learned.judge(reading)
+        verdict = learned.judge(reading)
         if evidence.before and verdict.confidence < self._thresholds.direct(verdict.intent):
-            verdict = self._learned.judge(read(f"{evidence.before}\n{evidence.text}"))
+            verdict = learned.judge(read(f"{evidence.before}\n{evidence.text}"))
         intent, confidence = verdict.intent, verdict.confidence
         if evidence.instructions:
             intent, confidence = self._with_instructions(verdict, evidence.instructions)

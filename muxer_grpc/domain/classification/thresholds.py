@@ -37,6 +37,8 @@ class Thresholds:
         self._direct = direct
         self._verdicts: Mapping[Intent, deque[_Verdict]] = {intent: deque(maxlen=WINDOW) for intent in Intent}
         self._shift = dict.fromkeys(Intent, 0.0)
+        # Counts the changes, so that what was decided by other thresholds is not taken for what these would say.
+        self.revision = 0
 
     def low(self, intent: Intent) -> float:
         """Gives the confidence below which this intent is in doubt."""
@@ -52,6 +54,7 @@ class Thresholds:
         verdicts.append(_Verdict(confidence, right))
         excess = sum(verdict.confidence - verdict.right for verdict in verdicts)
         self._shift[intent] = excess / (len(verdicts) + BELIEF)
+        self.revision += 1
 
 
 def _moved(start: float, shift: float) -> float:

@@ -23,6 +23,7 @@ from muxer_grpc.rpc.documents import replayed
 from muxer_grpc.rpc.figures import read_figures_query, row_message, tally_message
 from muxer_grpc.rpc.replies import complete_response, route_response, stream_response, timestamp_message
 from muxer_grpc.rpc.requests import fingerprint_of, read_request
+from muxer_grpc.rpc.written import Written
 
 SERVICE = "muxer.v1.MuxerService"
 
@@ -54,24 +55,22 @@ class MuxerServicer:
             "GetMetrics": calls.unary(muxer_service_pb2.GetMetricsRequest, self.get_metrics),
         }
 
-    async def route(self, request: muxer_service_pb2.RouteRequest, limit: TimeLimit) -> muxer_service_pb2.RouteResponse:
+    async def route(self, request: muxer_service_pb2.RouteRequest, limit: TimeLimit) -> Written:
         """Decides."""
         spec = request.spec
         asked = self._read(spec, limit)
         return route_response(await self._pipeline.route(asked, limit, fingerprint_of(spec)))
 
-    async def complete(
-        self, request: muxer_service_pb2.CompleteRequest, limit: TimeLimit
-    ) -> muxer_service_pb2.CompleteResponse:
+    async def complete(self, request: muxer_service_pb2.CompleteRequest, limit: TimeLimit) -> Written:
         """Decides and answers in one reply."""
         completion = await self._pipeline.complete(self._read(request.spec, limit), limit, _earlier(request))
         if isinstance(completion, Replay):
-            return muxer_service_pb2.CompleteResponse.FromString(completion.document)
+            return Written(completion.document)
         return complete_response(completion)
 
     async def stream_complete(
         self, request: muxer_service_pb2.StreamCompleteRequest, limit: TimeLimit
-    ) -> AsyncGenerator[muxer_service_pb2.StreamCompleteResponse, None]:
+    ) -> AsyncGenerator[muxer_service_pb2.StreamCompleteResponse | Written, None]:
         """Decides and answers as a stream.
 
         The decision waits for the first event after it: sending it would commit the call, and the connection would

@@ -77,7 +77,8 @@ class KeyServiceServicer:
 
     def CreateKey(self, request, context):
         """Makes a key; the reply alone holds its secret. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND (its
-        user), PRECONDITION_FAILED (the key could do more than its user), STORAGE_UNAVAILABLE.
+        user), PRECONDITION_FAILED (the key could do more than its user; the service has no pepper),
+        STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,9 +109,10 @@ class KeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateKey(self, request, context):
-        """Makes a key that takes over from another: same user, role, name and rate limit; the old one is revoked when the
-        overlap is over. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, REVISION_CONFLICT,
-        PRECONDITION_FAILED (the key is expired, revoked, or being replaced already), STORAGE_UNAVAILABLE.
+        """Makes a key that takes over from another: same user, role, name and rate limit, and budgets of the same limits; the
+        old one is revoked when the overlap is over. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, REVISION_CONFLICT,
+        PRECONDITION_FAILED (the key is expired, revoked, or being replaced already; the service has no pepper),
+        STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

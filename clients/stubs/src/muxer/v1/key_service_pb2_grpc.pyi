@@ -38,7 +38,8 @@ class KeyServiceStub:
     def __new__(cls, channel: _aio.Channel) -> KeyServiceAsyncStub: ...
     CreateKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.CreateKeyRequest, _key_service_pb2.CreateKeyResponse]
     """Makes a key; the reply alone holds its secret. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND (its
-    user), PRECONDITION_FAILED (the key could do more than its user), STORAGE_UNAVAILABLE.
+    user), PRECONDITION_FAILED (the key could do more than its user; the service has no pepper),
+    STORAGE_UNAVAILABLE.
     """
     GetKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.GetKeyRequest, _key_service_pb2.GetKeyResponse]
     """Shows one key, without its secret. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND,
@@ -53,9 +54,10 @@ class KeyServiceStub:
     REVISION_CONFLICT, PRECONDITION_FAILED (the key is revoked), STORAGE_UNAVAILABLE.
     """
     RotateKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.RotateKeyRequest, _key_service_pb2.RotateKeyResponse]
-    """Makes a key that takes over from another: same user, role, name and rate limit; the old one is revoked when the
-    overlap is over. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, REVISION_CONFLICT,
-    PRECONDITION_FAILED (the key is expired, revoked, or being replaced already), STORAGE_UNAVAILABLE.
+    """Makes a key that takes over from another: same user, role, name and rate limit, and budgets of the same limits; the
+    old one is revoked when the overlap is over. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, REVISION_CONFLICT,
+    PRECONDITION_FAILED (the key is expired, revoked, or being replaced already; the service has no pepper),
+    STORAGE_UNAVAILABLE.
     """
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.RevokeKeyRequest, _key_service_pb2.RevokeKeyResponse]
     """Revokes a key at once; one that is revoked already stays as it is. Fails with INVALID_REQUEST, PERMISSION_DENIED,
@@ -72,7 +74,8 @@ class KeyServiceAsyncStub(KeyServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.CreateKeyRequest, _key_service_pb2.CreateKeyResponse]  # type: ignore[assignment]
     """Makes a key; the reply alone holds its secret. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND (its
-    user), PRECONDITION_FAILED (the key could do more than its user), STORAGE_UNAVAILABLE.
+    user), PRECONDITION_FAILED (the key could do more than its user; the service has no pepper),
+    STORAGE_UNAVAILABLE.
     """
     GetKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.GetKeyRequest, _key_service_pb2.GetKeyResponse]  # type: ignore[assignment]
     """Shows one key, without its secret. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND,
@@ -87,9 +90,10 @@ class KeyServiceAsyncStub(KeyServiceStub):
     REVISION_CONFLICT, PRECONDITION_FAILED (the key is revoked), STORAGE_UNAVAILABLE.
     """
     RotateKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.RotateKeyRequest, _key_service_pb2.RotateKeyResponse]  # type: ignore[assignment]
-    """Makes a key that takes over from another: same user, role, name and rate limit; the old one is revoked when the
-    overlap is over. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, REVISION_CONFLICT,
-    PRECONDITION_FAILED (the key is expired, revoked, or being replaced already), STORAGE_UNAVAILABLE.
+    """Makes a key that takes over from another: same user, role, name and rate limit, and budgets of the same limits; the
+    old one is revoked when the overlap is over. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, REVISION_CONFLICT,
+    PRECONDITION_FAILED (the key is expired, revoked, or being replaced already; the service has no pepper),
+    STORAGE_UNAVAILABLE.
     """
     RevokeKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.RevokeKeyRequest, _key_service_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Revokes a key at once; one that is revoked already stays as it is. Fails with INVALID_REQUEST, PERMISSION_DENIED,
@@ -109,7 +113,8 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_key_service_pb2.CreateKeyResponse, _abc.Awaitable[_key_service_pb2.CreateKeyResponse]]:
         """Makes a key; the reply alone holds its secret. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND (its
-        user), PRECONDITION_FAILED (the key could do more than its user), STORAGE_UNAVAILABLE.
+        user), PRECONDITION_FAILED (the key could do more than its user; the service has no pepper),
+        STORAGE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -148,9 +153,10 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_service_pb2.RotateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_service_pb2.RotateKeyResponse, _abc.Awaitable[_key_service_pb2.RotateKeyResponse]]:
-        """Makes a key that takes over from another: same user, role, name and rate limit; the old one is revoked when the
-        overlap is over. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, REVISION_CONFLICT,
-        PRECONDITION_FAILED (the key is expired, revoked, or being replaced already), STORAGE_UNAVAILABLE.
+        """Makes a key that takes over from another: same user, role, name and rate limit, and budgets of the same limits; the
+        old one is revoked when the overlap is over. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, REVISION_CONFLICT,
+        PRECONDITION_FAILED (the key is expired, revoked, or being replaced already; the service has no pepper),
+        STORAGE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,17 @@
+"""What tests of admin services ask for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from muxer_grpc.storage.database import Database
+from tests.rpc.administered import Administered, administered
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncGenerator[Administered, None]:
+    """Gives the admin services over a database of each kind in turn, and people who call them."""
+    async with administered(database) as served:
+        yield served
