@@ -74,9 +74,12 @@ class SharedWindows:
 
     async def aclose(self) -> None:
         """Closes the connections; whoever still waits is told that Redis is away."""
-        if self._sender is not None:
-            self._sender.cancel()
-            await asyncio.gather(self._sender, return_exceptions=True)
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+        # A task that is cancelled before it began has told nobody.
+        self._tell_all_away()
         await self._pool.aclose()
 
     async def _send_all(self) -> None:
@@ -88,8 +91,7 @@ class SharedWindows:
                     await self._send(batch)
         finally:
             self._sender = None
-            self._tell_away(self._waiting)
-            self._waiting = []
+            self._tell_all_away()
 
     async def _send(self, batch: Sequence[tuple[Sequence[Counter], int, asyncio.Future[_Outcome]]]) -> None:
         try:
@@ -99,8 +101,7 @@ class SharedWindows:
             self._went_away(error)
             self._tell_away(batch)
             # Whoever came meanwhile would wait as long again, and for nothing.
-            self._tell_away(self._waiting)
-            self._waiting = []
+            self._tell_all_away()
             return
         except BaseException:
             self._tell_away(batch)
@@ -121,6 +122,10 @@ class SharedWindows:
             _log.warning("Redis cannot be used for rate limits: %s", type(error).__name__)
         self._away = True
         self._look_again = self._clock() + LOOK_AGAIN_SECONDS
+
+    def _tell_all_away(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._tell_away(waiting)
 
     @staticmethod
     def _tell_away(waiting: Sequence[tuple[Sequence[Counter], int, asyncio.Future[_Outcome]]]) -> None:

@@ -250,7 +250,7 @@ class LedgerWriter:
             operations = self._connection.unposted(
                 cursor, [asked.operation for asked in batch], sure=not any(asked.in_doubt for asked in batch)
             )
-            posted = self._postings.post(cursor, _sorted_out(operations), at_us)
+            posted = self._postings.post(cursor, sorted_out(operations), at_us)
         took = time.perf_counter() - began
         figures = self.figures
         figures.transactions += 1
@@ -332,7 +332,7 @@ def _result_of(operation: Operation, posted: Posted) -> Any:
     return posted.refused.get(operation.completion_id) or posted.known.get(operation.completion_id)
 
 
-def _sorted_out(operations: Sequence[Operation]) -> Batch:
+def sorted_out(operations: Sequence[Operation]) -> Batch:
     """Sorts what is posted together. A promise that is taken back in the same breath is not made at all."""
     settled: dict[str, Settlement] = {}
     for operation in operations:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 
+import muxer.v1
 import pytest
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_channelz.v1 import channelz_pb2
 from muxer.v1 import errors_pb2
 
 from muxer_grpc.domain import errors
 from muxer_grpc.domain.errors import CompletionFailed, FailureClass, MuxerError, Reason
 from muxer_grpc.pipeline import failures
-from muxer_grpc.rpc import enums, status
+from muxer_grpc.rpc import enums, health_messages, status
+from muxer_grpc.rpc.scopes import PROCESS_WIDE, REFLECTION, SCOPES
 
 PROTO = (Path(__file__).parents[2] / "protos/muxer/v1/errors.proto").read_text()
 # The comment lines before each value of ErrorReason.
@@ -68,3 +75,19 @@ def test_enum_tables_are_complete_and_one_to_one(name: str) -> None:
     assert set(members) == set(type(members[0]))
     if not name.endswith("_OF"):
         assert len(set(table.values())) == len(table)
+
+
+def services() -> Iterator[ServiceDescriptor]:
+    """Walks every service that listeners have: those of the contract, and the packaged ones but for reflection."""
+    for module in pkgutil.iter_modules(muxer.v1.__path__, "muxer.v1."):
+        if module.name.endswith("_pb2"):
+            yield from importlib.import_module(module.name).DESCRIPTOR.services_by_name.values()
+    yield health_messages.POOL.FindServiceByName("grpc.health.v1.Health")
+    yield channelz_pb2.DESCRIPTOR.services_by_name["Channelz"]
+
+
+def test_every_method_has_a_row_that_says_who_may_call_it_and_every_row_a_method() -> None:
+    methods = {f"/{service.full_name}/{method.name}" for service in services() for method in service.methods}
+    methods |= {f"/{service}/ServerReflectionInfo" for service in REFLECTION}
+    assert set(SCOPES) == methods
+    assert methods >= PROCESS_WIDE

@@ -84,3 +84,8 @@ def by_keys(people: People) -> Authenticator:
 
 def bearer(text: str) -> Credentials:
     return Credentials(authorization=f"Bearer {text}")
+
+
+def secret_of(key: FreshKey) -> str:
+    """Gives the part of a key's text that nobody but its user knows."""
+    return key.text.removeprefix(f"{key.prefix}_")

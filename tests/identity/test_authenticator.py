@@ -17,7 +17,7 @@ from muxer_grpc.identity.certificates import NameRule, PeerNames
 from muxer_grpc.identity.forwarded import TrustedProxies
 from muxer_grpc.identity.jwt import TokenRules, Tokens
 from tests.identity.issuer import CLAIMS, SECRET, signed
-from tests.identity.people import KEYS, SECOND_US, START, TENANT, People, bearer, by_keys
+from tests.identity.people import KEYS, SECOND_US, START, TENANT, People, bearer, by_keys, secret_of
 
 START_US = int(START) * SECOND_US
 NAMES = [NameRule("spiffe://example.org/ns/{tenant}/sa/{user}")]
@@ -130,7 +130,7 @@ async def test_whatever_is_wrong_with_a_credential_callers_are_told_the_same() -
     wrong = [
         Credentials(),
         bearer(KEYS.make().text),
-        bearer(f"{key.prefix}_{other.text.rpartition('_')[2]}"),
+        bearer(f"{key.prefix}_{secret_of(other)}"),
         bearer(key.text[:-1]),
         bearer(expired.text),
         bearer(revoked.text),
@@ -361,7 +361,7 @@ async def test_no_secret_stands_in_a_log_line_an_error_or_a_repr(caplog: pytest.
     caplog.set_level(logging.DEBUG)
     people = People()
     key, token = people.add_key(), signed(CLAIMS)
-    secrets = [key.text, key.text.rpartition("_")[2], token, token.rpartition(".")[2], SECRET.decode()]
+    secrets = [key.text, secret_of(key), token, token.rpartition(".")[2], SECRET.decode()]
     everything = by_everything(people)
     shown = [repr(everything), repr(await everything.authenticate(bearer(key.text), START))]
     for text in (key.text + "x", token + "x", f"{token}.{token}"):

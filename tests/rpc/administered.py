@@ -19,16 +19,20 @@ from muxer_grpc.bootstrap_admin import account_services, default_budgets
 from muxer_grpc.bootstrap_identity import guards, open_identity
 from muxer_grpc.domain.administration import Actor
 from muxer_grpc.domain.directory import ApiKey, Tenant, User
+from muxer_grpc.domain.price_book import PriceSources
 from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.domain.tenancy import Role
 from muxer_grpc.identity.api_keys import ApiKeys
+from muxer_grpc.pipeline.price_updates import PriceUpdates
 from muxer_grpc.rpc.calls import CallLimits, Calls
 from muxer_grpc.rpc.listener import Listener, ListenerOptions
+from muxer_grpc.rpc.servicers import prices
 from muxer_grpc.settings import Settings
 from muxer_grpc.settings_identity import IdentitySettings
 from muxer_grpc.storage.database import Database
 from muxer_grpc.storage.directory import DirectoryTable
 from muxer_grpc.storage.keys import KeyTable
+from muxer_grpc.storage.price_books import PriceBookTable
 from muxer_grpc.storage.schema import ledger_entries
 from muxer_grpc.storage.tenants import TenantTable
 from muxer_grpc.storage.users import UserTable
@@ -135,7 +139,11 @@ async def administered(database: Database, settings: Settings = SETTINGS) -> Asy
     directory = DirectoryTable(database, default_budgets(settings.budgets), now=clock, new_id=new_id)
     async with open_identity(settings.identity, directory) as identity:
         calls = Calls(CallLimits(), new_id, replace(guards(settings.identity, identity), now=clock))
-        services = account_services(settings, database, Fleet(CATALOGUE), now=clock, new_id=new_id)
+        updates = PriceUpdates(PriceSources.of(CATALOGUE), lambda _book: None, PriceBookTable(database), clock)
+        services = {
+            **account_services(settings, database, Fleet(CATALOGUE), now=clock, new_id=new_id),
+            prices.SERVICE: prices.PriceServicer(updates, clock),
+        }
         listener = Listener(ListenerOptions(("127.0.0.1:0",)), services, calls)
         await listener.start()
         try:

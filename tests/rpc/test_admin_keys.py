@@ -14,7 +14,6 @@ from sqlalchemy import select
 
 from muxer_grpc.domain.tenancy import Role
 from muxer_grpc.settings import Settings
-from muxer_grpc.settings_identity import IdentitySettings
 from muxer_grpc.storage.database import Database
 from muxer_grpc.storage.schema import metadata
 from tests.rpc.administered import PEPPER, START, Administered, Caller, administered
@@ -310,20 +309,12 @@ async def test_a_key_of_another_tenant_is_to_an_admin_as_if_it_were_not_there(wo
 
 
 async def test_without_a_pepper_no_key_is_made_and_it_is_said_what_to_set(database: Database) -> None:
-    secret = "a secret of tokens of more than 32 bytes"
-    jwt = {"secret": secret, "provision": "admin", "system_tenant": True}
-    settings = Settings(identity=IdentitySettings(modes=("jwt",), jwt=jwt))  # type: ignore[arg-type]
-    async with administered(database, settings) as world:
-        import jwt as tokens
-
-        claims = {"sub": "root", "tenant": "muxer", "exp": START + 60, "iat": START}
-        token = tokens.encode(claims, secret, algorithm="HS256")
-        operator = Caller(world.channel, "", token)
+    async with administered(database, Settings()) as world:
         for request in (
             pb.CreateKeyRequest(key=pb.ApiKey(tenant_id="acme", user_id="ann")),
             pb.RotateKeyRequest(key_id="some"),
         ):
-            error = await operator.refused(request, "PRECONDITION_FAILED")
+            error = await world.root.refused(request, "PRECONDITION_FAILED")
             assert "MUXER_IDENTITY__PEPPER" in error.message
 
 

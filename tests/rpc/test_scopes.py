@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import pkgutil
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,20 +11,14 @@ from typing import Any
 
 import grpc
 import grpc.aio
-import muxer.v1
-import pytest
-from google.protobuf import descriptor_pool
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from grpc_channelz.v1 import channelz_pb2
+from google.protobuf.descriptor import MethodDescriptor
 from grpc_reflection.v1alpha import reflection_pb2
 
 from muxer_grpc.domain.administration import Actor
 from muxer_grpc.domain.directory import ApiKey, Tenant, User
-from muxer_grpc.domain.errors import ResourceNotFound
 from muxer_grpc.domain.refusals import ResourceExists
-from muxer_grpc.domain.tenancy import LOCAL_TENANT, SCOPES_OF_ROLE, SYSTEM_TENANT, Role, Scope
+from muxer_grpc.domain.tenancy import SCOPES_OF_ROLE, SYSTEM_TENANT, Role, Scope
 from muxer_grpc.identity.api_keys import ApiKeys
-from muxer_grpc.rpc import health_messages
 from muxer_grpc.rpc.gates import Guards
 from muxer_grpc.rpc.scopes import PROCESS_WIDE, REFLECTION, SCOPES, scopes
 from muxer_grpc.server import RunningServer, running_server
@@ -38,6 +30,7 @@ from muxer_grpc.storage.keys import KeyTable
 from muxer_grpc.storage.migrating import make_ready
 from muxer_grpc.storage.tenants import TenantTable
 from muxer_grpc.storage.users import DefaultBudgets, UserTable
+from tests.architecture.test_completeness import services
 from tests.rpc.service import Told, told
 
 PEPPER = "a pepper of thirty-two bytes, no less"
@@ -45,15 +38,6 @@ ACTOR = Actor("test", 1)
 TENANT = "search"
 # Whoever waits for what a stream has to tell has passed its gate.
 STREAM_SECONDS = 0.5
-
-
-def services() -> Iterator[ServiceDescriptor]:
-    """Walks every service that there is: those of the contract, and the packaged ones but for reflection."""
-    for module in pkgutil.iter_modules(muxer.v1.__path__, "muxer.v1."):
-        if module.name.endswith("_pb2"):
-            yield from importlib.import_module(module.name).DESCRIPTOR.services_by_name.values()
-    yield health_messages.POOL.FindServiceByName("grpc.health.v1.Health")
-    yield channelz_pb2.DESCRIPTOR.services_by_name["Channelz"]
 
 
 @dataclass(frozen=True)
@@ -95,11 +79,6 @@ METHODS = {Method.of(method).name: Method.of(method) for service in services() f
 METHODS |= {
     f"/{service}/ServerReflectionInfo": Method(f"/{service}/ServerReflectionInfo", True, True) for service in REFLECTION
 }
-
-
-def test_every_method_has_a_row_and_every_row_a_method() -> None:
-    assert set(METHODS) == set(SCOPES)
-    assert PROCESS_WIDE <= set(SCOPES)
 
 
 def test_only_health_is_public_and_reflection_by_a_setting() -> None:
@@ -251,15 +230,8 @@ async def test_unknown_methods_are_unknown_to_everybody(tmp_path: Path) -> None:
     assert refusal.reason == "METHOD_NOT_FOUND"
 
 
-@pytest.mark.parametrize("tenant_id", [LOCAL_TENANT, SYSTEM_TENANT])
-async def test_an_open_service_takes_every_call_as_that_of_its_own_machine(tmp_path: Path, tenant_id: str) -> None:
-    del tenant_id
+async def test_an_open_service_takes_every_call_as_that_of_its_own_machine(tmp_path: Path) -> None:
     async with served(tmp_path, modes=("open",), pepper=None) as service:
         for name in ("/muxer.v1.MuxerService/GetMetrics", "/muxer.v1.CatalogueService/ListModels"):
             channel = service.data if "Muxer" in name else service.admin
             assert await METHODS[name].refusal(channel, "mux_whatever") is None
-
-
-def test_descriptors_of_packaged_services_are_known() -> None:
-    assert descriptor_pool.Default().FindServiceByName("grpc.channelz.v1.Channelz")
-    assert issubclass(ResourceNotFound, Exception)

@@ -69,7 +69,7 @@ async def test_a_connection_of_another_name_has_the_prices_of_its_kind() -> None
 
 
 async def test_the_catalogue_in_force_has_the_prices_and_the_version_of_the_book() -> None:
-    settings = Settings(providers={"openai": {"models": [row("gpt-6-sol")]}})  # type: ignore[arg-type]
+    settings = Settings(providers={"openai": {"models": [row("gpt-6-sol")]}})
     catalogue = await describe(settings)
     price = catalogue.models["openai/gpt-6-sol"].price
     assert price is not None

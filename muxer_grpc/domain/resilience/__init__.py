@@ -1,0 +1,1 @@
+"""What is done about failures: treatments by class, breakers, and the plan of attempts."""

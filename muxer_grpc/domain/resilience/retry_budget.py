@@ -1,0 +1,26 @@
+"""A retry budget: retries may be a share of calls and no more, so that they never make an outage worse.
+
+After Google's SRE book (Handling Overload): each call deposits a share of a retry, each retry withdraws a whole one.
+"""
+
+from __future__ import annotations
+
+
+class RetryBudget:
+    """A bucket of retries, filled by calls, never above `most`."""
+
+    def __init__(self, share: float = 0.2, most: float = 20.0) -> None:
+        self._share = share
+        self._most = most
+        self._left = most
+
+    def called(self) -> None:
+        """Deposits what one call adds."""
+        self._left = min(self._most, self._left + self._share)
+
+    def take(self) -> bool:
+        """Withdraws a retry, where there is one."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

@@ -1,0 +1,76 @@
+"""The history of decisions, for as long as they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, RowMapping, select, tuple_
+
+from muxer_grpc.domain.administration import PageRequest
+from muxer_grpc.domain.errors import ResourceNotFound
+from muxer_grpc.domain.reporting import DecisionFilter, DecisionRecord
+from muxer_grpc.storage.database import Database
+from muxer_grpc.storage.schema import decisions
+
+_TOLD = [column for column in decisions.columns if column.name not in ("document", "fingerprint")]
+
+
+class DecisionTable:
+    """Implements the port DecisionHistory."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, wanted: DecisionFilter, asked: PageRequest) -> Sequence[DecisionRecord]:
+        """Lists decisions without their documents, the latest first."""
+        columns = decisions.c
+        query = select(*_TOLD).where(*_conditions(wanted)).limit(asked.length)
+        query = query.order_by(columns.created_us.desc(), columns.id.desc())
+        if asked.after:
+            query = query.where(tuple_(columns.created_us, columns.id) < tuple_(int(asked.after[0]), asked.after[1]))
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return [_record(row) for row in rows]
+
+    async def get(self, tenant_id: str | None, decision_id: str) -> DecisionRecord:
+        """Reads one."""
+        query = select(*_TOLD, decisions.c.document).where(decisions.c.id == decision_id)
+        if tenant_id is not None:
+            query = query.where(decisions.c.tenant_id == tenant_id)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).mappings().first()
+        if row is None:
+            raise ResourceNotFound("Decision", decision_id)
+        return _record(row, bytes(row["document"]))
+
+
+def _record(row: RowMapping, document: bytes = b"") -> DecisionRecord:
+    return DecisionRecord(
+        decision_id=row["id"],
+        tenant_id=row["tenant_id"],
+        user_id=row["user_id"],
+        completion_id=row["completion_id"],
+        strategy=row["strategy"],
+        intent=row["intent"],
+        selected_model=row["selected_model"],
+        created_us=row["created_us"],
+        expires_us=row["expires_us"],
+        document=document,
+    )
+
+
+def _conditions(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
+    columns = decisions.c
+    names = ("user_id", "strategy", "intent", "selected_model")
+    conditions: list[ColumnElement[bool]] = [
+        columns[name] == getattr(wanted, name) for name in names if getattr(wanted, name)
+    ]
+    if wanted.tenant_id is not None:
+        conditions.append(columns.tenant_id == wanted.tenant_id)
+    if wanted.dry_run is not None:
+        conditions.append(columns.completion_id == "" if wanted.dry_run else columns.completion_id != "")
+    if wanted.since_us is not None:
+        conditions.append(columns.created_us >= wanted.since_us)
+    if wanted.until_us is not None:
+        conditions.append(columns.created_us < wanted.until_us)
+    return conditions
