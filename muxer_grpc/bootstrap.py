@@ -153,9 +153,6 @@ def assemble(
     kept = None if storage is None else PriceBookTable(storage.database)
     updates = PriceUpdates(prices or PriceSources.of(catalogue), editor.reprice, kept, now, chosen.prices.most_factor)
     thresholds = Thresholds(chosen.classifier.low_confidence, chosen.classifier.direct_confidence)
-    judge = _judge(chosen, profiles.catalogue, providers, thresholds, now)
-    if judge is not None:
-        updates.tell(lambda book: judge.reprice(book.prices.get(judge.model)))
     surroundings = Surroundings(
         fleet=fleet,
         providers=providers,
@@ -163,7 +160,7 @@ def assemble(
         new_id=new_id,
         classify=_classifier(chosen, thresholds).classify,
         live=figures.snapshot,
-        judge=judge,
+        judge=_judge(chosen, profiles.catalogue, providers, thresholds, updates, now),
         decisions=Decisions(chosen.routing.decision_seconds),
         books=None if storage is None else storage.books,
         limiter=limiter,
@@ -207,6 +204,7 @@ def _judge(
     catalogue: Catalogue,
     providers: Mapping[str, Provider],
     thresholds: Thresholds,
+    prices: PriceUpdates,
     now: Callable[[], float],
 ) -> Judge | None:
     """Builds the judge, where one is configured. Raises ValueError when its model cannot be called, or has no price."""
@@ -221,7 +219,9 @@ def _judge(
         raise ValueError(msg)
     rules = JudgeRules(chosen.timeout_seconds, chosen.budget_nano_usd_per_hour)
     try:
-        return Judge(model, providers[model.provider], rules, thresholds, now)
+        judge = Judge(model, providers[model.provider], rules, thresholds, now)
     except ValueError as error:
         msg = f"classifier.judge.model: {error}"
         raise ValueError(msg) from None
+    prices.tell(lambda book: judge.reprice(book.prices.get(judge.model)))
+    return judge

@@ -105,13 +105,13 @@ class JwtSettings(_Area):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        _secret_bytes("jwt.secret", self.secret, self.secret_file)
+        _secret_bytes("identity.jwt.secret", self.secret, self.secret_file)
         return self
 
     @property
     def secret_bytes(self) -> bytes | None:
         """Gives the secret, where there is one. Raises ValueError when its file cannot be used."""
-        return _secret_bytes("jwt.secret", self.secret, self.secret_file)
+        return _secret_bytes("identity.jwt.secret", self.secret, self.secret_file)
 
 
 class MtlsSettings(_Area):

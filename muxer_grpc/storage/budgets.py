@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter as Totals
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Table, delete, func, insert, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    RowMapping,
+    Table,
+    case,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from muxer_grpc.domain.administration import Actor, BudgetFilter, BudgetRecord, PageRequest
-from muxer_grpc.domain.budgeting import Budget, Counter
+from muxer_grpc.domain.budgeting import MICROSECONDS, Budget, Counter
 from muxer_grpc.domain.errors import ResourceNotFound
+from muxer_grpc.domain.ledger import EntryOutcome
 from muxer_grpc.domain.refusals import ResourceExists
 from muxer_grpc.storage import audit
 from muxer_grpc.storage.database import Database
@@ -28,7 +44,25 @@ from muxer_grpc.storage.schema import (
 )
 
 KIND = "Budget"
+QUARTER_HOUR_US = 900 * MICROSECONDS
+# So far may the clocks of replicas, and the time from asking to writing, put a promise from now.
+SLACK_US = 300 * MICROSECONDS
 ORDER = (budgets.c.tenant_id, budgets.c.user_id, budgets.c.key_id, budgets.c.id)
+
+_Parts = Sequence[tuple[Table, ColumnElement[int], ColumnElement[bool]]]
+
+# What counts, and where: a lease of money is held as a whole, and what is spent of it is spent in its own period.
+_UNSPENT = case((money_leases.c.released, 0), else_=money_leases.c.amount_nano_usd - money_leases.c.spent_nano_usd)
+# As MoneyLease.held_nano_usd has it.
+HELD = case((_UNSPENT > money_leases.c.reserved_nano_usd, _UNSPENT), else_=money_leases.c.reserved_nano_usd)
+_SPENT: _Parts = (
+    (ledger_entries, ledger_entries.c.cost_nano_usd, ledger_entries.c.money_lease_id == ""),
+    (money_leases, money_leases.c.spent_nano_usd, true()),
+)
+_RESERVED: _Parts = (
+    (reservations, reservations.c.amount_nano_usd, reservations.c.money_lease_id == ""),
+    (money_leases, HELD, true()),
+)
 
 
 class BudgetTable:
@@ -154,23 +188,13 @@ async def delete_budgets(connection: AsyncConnection, rows: Iterable[RowMapping]
 async def counted(connection: AsyncConnection, budget: Budget, at_us: int) -> dict[int, Counter]:
     """Sums what counts in a budget, by the beginning of the period, while nothing can be booked for its tenant.
 
-    That is for the period of now, and for all from the earliest on in which anything may yet change: then a writer, which
-    takes a counter that is not there for one without anything in it, is right.
-    What is paid from a lease of money counts when, and for whom, the lease was made: the lease holds its whole amount.
+    That is for the period of now, and for all from the earliest on in which anything may yet change: a writer, which
+    takes a counter that is not there for one without anything in it, is right then.
     """
     since = budget.period_start(await _earliest(connection, budget, at_us))
-    counters = {budget.period_start(at_us): Counter()}
-
-    def counter(quarter_hour: int) -> Counter:
-        return counters.setdefault(budget.period_start(quarter_hour * QUARTER_HOUR), Counter())
-
-    for column, where in _SPENT:
-        for quarter_hour, amount in await _sums(connection, budget, column, where, since):
-            counter(quarter_hour).spent_nano_usd += int(amount)
-    for column, where in _RESERVED:
-        for quarter_hour, amount in await _sums(connection, budget, column, where, since):
-            counter(quarter_hour).reserved_nano_usd += int(amount)
-    return counters
+    spent = await _sums(connection, budget, _SPENT, since)
+    reserved = await _sums(connection, budget, _RESERVED, since)
+    return {start: Counter(spent[start], reserved[start]) for start in {budget.period_start(at_us), *spent, *reserved}}
 
 
 async def _earliest(connection: AsyncConnection, budget: Budget, at_us: int) -> int:
@@ -193,12 +217,17 @@ async def _earliest(connection: AsyncConnection, budget: Budget, at_us: int) -> 
     return min(found)
 
 
-async def _sums(
-    connection: AsyncConnection, budget: Budget, column: ColumnElement[int], where: ColumnElement[bool], since: int
-) -> Sequence[Row[Any]]:
-    """Sums a column by quarter hours of its table's rows: periods begin at whole ones in every zone."""
-    table: Table = where.get_children_table if False else _table_of(where)  # type: ignore[attr-defined]
-    raise NotImplementedError
+async def _sums(connection: AsyncConnection, budget: Budget, parts: _Parts, since: int) -> Totals[int]:
+    """Sums amounts by period, from the period that begins at a time on."""
+    totals: Totals[int] = Totals()
+    for table, amount, where in parts:
+        # By quarter hours, at whole ones of which periods begin in every zone.
+        quarter_hour = literal_column(f"created_us / {QUARTER_HOUR_US}", BigInteger)
+        query = select(quarter_hour, func.sum(amount)).where(*_of(budget, table), where, table.c.created_us >= since)
+        for quarter, total in (await connection.execute(query.group_by(quarter_hour))).tuples():
+            # PostgreSQL sums 64-bit integers as numerics.
+            totals[budget.period_start(quarter * QUARTER_HOUR_US)] += int(total)
+    return totals
 
 
 def _of(budget: Budget, table: Table) -> list[ColumnElement[bool]]:

@@ -7,11 +7,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from muxer_grpc.domain.ledger import KeptDecision, Reservation, Settlement
+from muxer_grpc.domain.money_leases import LeaseEnding, MoneyLease
 from muxer_grpc.storage import statements as sql
 from muxer_grpc.storage.database import Database
 from muxer_grpc.storage.statements import Cursor
 
-Operation = Reservation | Settlement | KeptDecision
+Operation = Reservation | Settlement | KeptDecision | MoneyLease | LeaseEnding
 
 
 class WriterConnection:
@@ -51,27 +52,30 @@ class WriterConnection:
         return Cursor(raw, question_marks=self._database.is_sqlite)
 
     def unposted(self, cursor: Cursor, operations: Sequence[Operation], *, sure: bool) -> Sequence[Operation]:
-        """Leaves out the promises that are there already; `sure` that there are none saves the look.
+        """Leaves out the promises and leases that are there already; `sure` that there are none saves the look.
 
         A connection that breaks during a commit leaves it open whether the transaction came through. Settlements need
         no such care: the second one finds no promise.
         """
         if sure:
             return operations
-        names = [o.completion_id for o in operations if isinstance(o, Reservation)]
-        if not names:
-            return operations
-        there = {row[0] for row in cursor.rows(sql.OPEN_RESERVATIONS.format(many=sql.many(len(names))), names)}
-        return [o for o in operations if not (isinstance(o, Reservation) and o.completion_id in there)]
+        promised = {o.completion_id: o for o in operations if isinstance(o, Reservation)}
+        leased = {o.id: o for o in operations if isinstance(o, MoneyLease)}
+        there: set[int] = set()
+        for named, statement in ((promised, sql.OPEN_RESERVATIONS), (leased, sql.KNOWN_LEASES)):
+            if named:
+                rows = cursor.rows(statement.format(many=sql.many(len(named))), list(named))
+                there |= {id(named[str(row[0])]) for row in rows}
+        return [o for o in operations if id(o) not in there]
 
     def close(self) -> None:
         """Closes the connection, if it is open; the next transaction opens another."""
         connection, self._connection = self._connection, None
         engine, self._engine = self._engine, None
         if connection is not None:
-            # It may be broken: that is why it is closed.
+            # It may be broken: so nothing more is said on it.
             with suppress(Exception):
-                connection.close()
+                connection.invalidate()
         if engine is not None:
             engine.dispose()
 

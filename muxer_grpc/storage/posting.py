@@ -1,7 +1,7 @@
 """One transaction of the ledger: the promises and settlements of many requests, decided together and written together.
 
 The order of locks is the same for every writer, so that two of them wait for each other and never in a circle: request
-ids, reservations, tenants, counters, leases of money.
+ids, reservations, leases of money, tenants, counters; alerts last.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Any
 
 from muxer_grpc.domain.budgeting import Budget, BudgetAlert, BudgetsInForce, Counter, CounterKey, Counters, Period
 from muxer_grpc.domain.ledger import KeptDecision, KnownRequest, RequestState, Reservation, Settlement
+from muxer_grpc.domain.money_leases import LeaseEnding, MoneyLease
 from muxer_grpc.domain.refusals import BudgetExceeded, MoneyLeaseEnded, MoneyLeaseExceeded
 from muxer_grpc.domain.tenancy import Subject
 from muxer_grpc.storage import statements as sql
+from muxer_grpc.storage.lease_posting import LockedLease, locked_leases, write_leases
 from muxer_grpc.storage.statements import Cursor
 
 Refusal = BudgetExceeded | MoneyLeaseExceeded | MoneyLeaseEnded
@@ -28,33 +30,24 @@ class Batch:
     reserve: list[Reservation] = field(default_factory=list)
     settle: list[Settlement] = field(default_factory=list)
     keep: list[KeptDecision] = field(default_factory=list)
+    open_leases: list[MoneyLease] = field(default_factory=list)
+    end_leases: list[LeaseEnding] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Posted:
-    """What came of a batch: by completion, what is known of its request id or why it was refused; and alerts."""
+    """What came of a batch, and the alerts that it raised.
+
+    By completion: what is known of its request id, or why it was refused, as a new lease of money may be by its id.
+    `leases` are those that were to be released, as they are now.
+    """
 
     known: dict[str, KnownRequest] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
+    leases: dict[str, MoneyLease] = field(default_factory=dict)
     alerts: list[BudgetAlert] = field(default_factory=list)
     # Settlements that found no promise: they were settled before, by this process or by a sweeper.
     settled_before: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Lease:
-    id: str
-    subject: Subject
-    amount: int
-    spent: int
-    reserved: int
-    released: bool
-    created_us: int
-    expires_us: int
-
-    @property
-    def left(self) -> int:
-        return self.amount - self.spent - self.reserved
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +120,11 @@ class _Posting:
         """Posts the batch."""
         fresh = self._claim_request_ids(self._batch.reserve)
         taken = self._take_promises(self._batch.settle)
-        if fresh or taken:
+        if fresh or taken or self._batch.open_leases or self._batch.end_leases:
             self._count(fresh, taken)
         self._write_entries(taken)
         self._keep()
+        self._alert()
 
     def _claim_request_ids(self, reservations: list[Reservation]) -> list[Reservation]:
         """Claims the request ids of a batch; gives the reservations whose id is theirs, or that have none."""
@@ -193,9 +187,11 @@ class _Posting:
     def _count(self, fresh: list[Reservation], taken: Mapping[str, _Taken]) -> None:
         """Decides over counters and leases, and writes both."""
         cursor = self._cursor
-        leases = self._leases({r.money_lease_id for r in fresh} | {t.money_lease_id for t in taken.values()})
+        named = {r.money_lease_id for r in fresh} | {t.money_lease_id for t in taken.values()}
+        leases = locked_leases(cursor, named | {ending.lease_id for ending in self._batch.end_leases})
+        held = [*(each.lease for each in leases.values()), *self._batch.open_leases]
         subjects = [(r.subject, r.created_us) for r in fresh] + [(t.subject, t.created_us) for t in taken.values()]
-        subjects += [(lease.subject, lease.created_us) for lease in leases.values()]
+        subjects += [(lease.subject, lease.created_us) for lease in held]
         budgets = self._over.budgets_of(cursor, (subject.tenant_id for subject, _ in subjects))
         keys = sorted({key for subject, at_us in subjects for _, key in budgets.of(subject, at_us)})
         counters = Counters(budgets, self._counters(keys))
@@ -203,6 +199,8 @@ class _Posting:
             promise = taken.get(settlement.completion_id)
             if promise is not None:
                 self._settle(settlement, promise, counters, leases.get(promise.money_lease_id))
+        self._end_leases(leases, counters)
+        opened = [lease for lease in self._batch.open_leases if self._open_lease(lease, counters)]
         admitted = [r for r in fresh if self._admit(r, counters, leases)]
         cursor.each(sql.ADD_RESERVATIONS, [sql.reservation_row(reservation) for reservation in admitted])
         refused = [r.completion_id for r in fresh if r.completion_id in self._posted.refused and r.request_id]
@@ -212,24 +210,37 @@ class _Posting:
         cursor.each(
             sql.SET_COUNTERS, [(c.spent_nano_usd, c.reserved_nano_usd, c.alerted_share, *key) for c, key in changed]
         )
-        cursor.each(sql.SET_LEASES, [(lease.spent, lease.reserved, lease.id) for lease in leases.values()])
-        self._alert(counters.alerts)
+        write_leases(cursor, leases, opened)
+        self._posted.alerts = counters.alerts
 
-    def _settle(self, settlement: Settlement, promise: _Taken, counters: Counters, lease: _Lease | None) -> None:
+    def _settle(self, settlement: Settlement, promise: _Taken, counters: Counters, locked: LockedLease | None) -> None:
         cost = settlement.cost_nano_usd - promise.booked
-        if lease is None:
+        if locked is None:
             counters.settle(promise.subject, promise.amount, cost, reserved_at_us=promise.created_us, at_us=self._at_us)
             return
-        # The budgets hold the lease's whole amount until it is released: what is spent of it becomes a cost there.
-        lease.reserved -= promise.amount
-        lease.spent += cost
-        held = 0 if lease.released else cost
-        counters.settle(lease.subject, held, cost, reserved_at_us=lease.created_us, at_us=self._at_us)
+        # The budgets hold the lease as a whole: what is spent of it becomes a cost there.
+        freed = locked.settle(promise.amount, cost)
+        lease = locked.lease
+        counters.settle(lease.subject, freed, cost, reserved_at_us=lease.created_us, at_us=self._at_us)
 
-    def _admit(self, reservation: Reservation, counters: Counters, leases: Mapping[str, _Lease]) -> bool:
+    def _end_leases(self, leases: Mapping[str, LockedLease], counters: Counters) -> None:
+        for locked in (leases[e.lease_id] for e in self._batch.end_leases if e.lease_id in leases):
+            freed, lease = locked.release(), locked.lease
+            counters.settle(lease.subject, freed, 0, reserved_at_us=lease.created_us, at_us=self._at_us)
+            self._posted.leases[lease.id] = lease
+
+    def _open_lease(self, lease: MoneyLease, counters: Counters) -> bool:
+        exceeded = counters.reserve(lease.subject, lease.amount_nano_usd, lease.created_us)
+        if exceeded is not None:
+            self._posted.refused[lease.id] = BudgetExceeded(exceeded)
+        return exceeded is None
+
+    def _admit(self, reservation: Reservation, counters: Counters, leases: Mapping[str, LockedLease]) -> bool:
         refusal: Refusal | None = None
         if reservation.money_lease_id:
-            refusal = _hold_on_lease(reservation, leases.get(reservation.money_lease_id), self._at_us)
+            locked = leases.get(reservation.money_lease_id)
+            unknown = MoneyLeaseEnded(reservation.money_lease_id)
+            refusal = unknown if locked is None else locked.hold(reservation, self._at_us)
         else:
             # In the period in which it was made, as it will be settled: midnight may be between then and now.
             exceeded = counters.reserve(reservation.subject, reservation.amount_nano_usd, reservation.created_us)
@@ -253,14 +264,6 @@ class _Posting:
         statement = sql.COUNTERS.format(many=sql.many(len(keys), 2)) + lock
         rows: Any = self._cursor.rows(statement, [value for key in keys for value in key])
         return {(row[0], row[1]): Counter(row[2], row[3], row[4]) for row in rows}
-
-    def _leases(self, ids: set[str]) -> dict[str, _Lease]:
-        wanted = sorted(ids - {""})
-        if not wanted:
-            return {}
-        lock = " FOR UPDATE" if self._cursor.locks else ""
-        rows: Any = self._cursor.rows(sql.LEASES.format(many=sql.many(len(wanted))) + lock, wanted)
-        return {row[0]: _lease_of(row) for row in rows}
 
     def _write_entries(self, taken: Mapping[str, _Taken]) -> None:
         """Writes the entries of what was settled now, and its answers."""
@@ -316,8 +319,11 @@ class _Posting:
             ],
         )
 
-    def _alert(self, alerts: list[BudgetAlert]) -> None:
-        self._posted.alerts = alerts
+    def _alert(self) -> None:
+        """Writes the alerts, in the order of their numbers: whoever follows them would miss one that came late."""
+        alerts = self._posted.alerts
+        if alerts and self._cursor.locks:
+            self._cursor.run(sql.LOCK_ALERTS)
         self._cursor.each(
             sql.ADD_ALERTS,
             [
@@ -335,35 +341,6 @@ class _Posting:
                 for alert in alerts
             ],
         )
-
-
-def _lease_of(row: Sequence[Any]) -> _Lease:
-    return _Lease(
-        id=row[0],
-        subject=Subject(row[1], row[2], row[3]),
-        amount=row[4],
-        spent=row[5],
-        reserved=row[6],
-        released=bool(row[7]),
-        created_us=row[8],
-        expires_us=row[9],
-    )
-
-
-def _hold_on_lease(reservation: Reservation, lease: _Lease | None, at_us: int) -> Refusal | None:
-    """Holds a promise on a lease of money of the same user's; says why it cannot be."""
-    name = reservation.money_lease_id
-    if lease is None or lease.released or lease.expires_us <= at_us:
-        return MoneyLeaseEnded(name)
-    if (lease.subject.tenant_id, lease.subject.user_id) != (
-        reservation.subject.tenant_id,
-        reservation.subject.user_id,
-    ):
-        return MoneyLeaseEnded(name)
-    if reservation.amount_nano_usd > lease.left:
-        return MoneyLeaseExceeded(name, asked=reservation.amount_nano_usd, left=lease.left)
-    lease.reserved += reservation.amount_nano_usd
-    return None
 
 
 def known_requests(cursor: Cursor, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], KnownRequest]:

@@ -32,9 +32,14 @@ SET_COUNTERS = (
 )
 LEASES = (
     "SELECT id, tenant_id, user_id, key_id, amount_nano_usd, spent_nano_usd, reserved_nano_usd, released, created_us,"
-    " expires_us FROM money_leases WHERE id IN ({many}) ORDER BY id"
+    " expires_us, labels FROM money_leases WHERE id IN ({many}) ORDER BY id"
 )
-SET_LEASES = "UPDATE money_leases SET spent_nano_usd = ?, reserved_nano_usd = ? WHERE id = ?"
+SET_LEASES = "UPDATE money_leases SET spent_nano_usd = ?, reserved_nano_usd = ?, released = ? WHERE id = ?"
+ADD_LEASES = (
+    "INSERT INTO money_leases (id, tenant_id, user_id, key_id, amount_nano_usd, spent_nano_usd, reserved_nano_usd,"
+    " released, labels, created_us, expires_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+KNOWN_LEASES = "SELECT id FROM money_leases WHERE id IN ({many})"
 
 RESERVATION_COLUMNS = (
     "completion_id, tenant_id, user_id, key_id, money_lease_id, amount_nano_usd, expected_nano_usd, decision_id, model,"
@@ -72,6 +77,8 @@ ADD_REQUESTS = (
 ANSWER_REQUESTS = "UPDATE idempotent_requests SET done = ?, answer = ? WHERE completion_id = ?"
 DROP_REQUESTS = "DELETE FROM idempotent_requests WHERE completion_id IN ({many})"
 
+# PostgreSQL's: until the transaction ends, nobody else numbers alerts. The number is any that nothing else locks by.
+LOCK_ALERTS = "SELECT pg_advisory_xact_lock(7211408)"
 ADD_ALERTS = (
     "INSERT INTO alerts (tenant_id, budget_id, user_id, key_id, period_start_us, share, spent_nano_usd, limit_nano_usd,"
     " created_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"

@@ -70,6 +70,8 @@ class Sweeper:
         if now >= self._spare_until:
             while await self.sweep() == MOST_AT_ONCE:
                 pass
+        while await self.end_leases() == MOST_AT_ONCE:
+            pass
         await self.forget()
 
     async def renew(self) -> None:
@@ -100,6 +102,21 @@ class Sweeper:
                 "settled %d promises of processes that are gone, at what they were expected to cost", len(rows)
             )
         return len(rows)
+
+    async def end_leases(self) -> int:
+        """Releases leases of money whose time is over; gives their number."""
+        now_us = int(self._now() * MICROSECONDS)
+        table = schema.money_leases
+        overdue = (
+            select(table.c.id)
+            .where(table.c.released.is_(False), table.c.expires_us < now_us - int(CLOCK_SLACK * MICROSECONDS))
+            .order_by(table.c.expires_us)
+            .limit(MOST_AT_ONCE)
+        )
+        async with self._database.read() as connection:
+            ids = (await connection.execute(overdue)).scalars().all()
+        await asyncio.gather(*(self._writer.end_lease(lease_id) for lease_id in ids))
+        return len(ids)
 
     async def forget(self) -> None:
         """Forgets request ids, decisions and contents whose time is over."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from muxer_grpc.domain.budgeting import MICROSECONDS, BudgetAlert
 from muxer_grpc.domain.ledger import KeptDecision, KnownRequest, Reservation, Settlement
+from muxer_grpc.domain.money_leases import LeaseEnding, MoneyLease
 from muxer_grpc.domain.refusals import StorageUnavailable
 from muxer_grpc.storage.connection import WriterConnection
 from muxer_grpc.storage.database import Database, is_passing
@@ -36,7 +37,7 @@ WATCH_SECONDS = 0.1
 # Between attempts at a database that cannot be written, in seconds: doubling from the first to the last.
 FIRST_PAUSE, LAST_PAUSE = 0.02, 1.0
 
-Operation = Reservation | Settlement | KeptDecision
+Operation = Reservation | Settlement | KeptDecision | MoneyLease | LeaseEnding
 
 
 @dataclass(slots=True)
@@ -79,7 +80,7 @@ class WriterFigures:
 
 
 class LedgerWriter:
-    """Implements the port Accounts. Build it inside the running loop; `aclose` posts what is left."""
+    """Implements the ports Accounts and LeaseLedger. Build it inside the running loop; `aclose` posts what is left."""
 
     def __init__(
         self,
@@ -128,6 +129,15 @@ class LedgerWriter:
     def keep(self, decision: KeptDecision) -> asyncio.Future[None]:
         """Writes a decision into the history; whoever needs it there waits for the future."""
         return self._ask(decision, self._rules.patience_seconds)
+
+    async def open_lease(self, lease: MoneyLease) -> None:
+        """Holds a lease of money; see the port."""
+        await self._ask(lease, self._rules.patience_seconds)
+
+    async def end_lease(self, lease_id: str) -> MoneyLease | None:
+        """Releases a lease of money; see the port."""
+        lease: MoneyLease | None = await self._ask(LeaseEnding(lease_id), self._rules.patience_seconds)
+        return lease
 
     async def known(self, tenant_id: str, request_id: str) -> KnownRequest | None:
         """Looks up a request id; see the port."""
@@ -270,8 +280,10 @@ class LedgerWriter:
                 # What takes back a promise that was never made has nothing to do.
                 if operation.entries or operation.completion_id not in unmade:
                     kept.append(asked)
-            elif not asked.given_up:
+            elif isinstance(operation, LeaseEnding) or not asked.given_up:
                 kept.append(asked)
+            elif isinstance(operation, MoneyLease) and asked.in_doubt:
+                kept.append(_Asked(LeaseEnding(operation.id), None, 0.0))
             elif isinstance(operation, Reservation):
                 if asked.in_doubt:
                     kept.append(_taken_back(operation.completion_id))
@@ -296,6 +308,8 @@ class LedgerWriter:
             if told.done():
                 if isinstance(asked.operation, Reservation) and result is None:
                     self.release(asked.operation.completion_id)
+                elif isinstance(asked.operation, MoneyLease) and result is None:
+                    self._queue.put(_Asked(LeaseEnding(asked.operation.id), None, 0.0))
             elif isinstance(result, BaseException):
                 _tell_error(told, result)
             else:
@@ -327,6 +341,10 @@ def _laid_bare(asked: _Asked) -> bool:
 
 def _result_of(operation: Operation, posted: Posted) -> Any:
     """Gives what whoever asked is told."""
+    if isinstance(operation, MoneyLease):
+        return posted.refused.get(operation.id)
+    if isinstance(operation, LeaseEnding):
+        return posted.leases.get(operation.lease_id)
     if not isinstance(operation, Reservation):
         return None
     return posted.refused.get(operation.completion_id) or posted.known.get(operation.completion_id)
@@ -347,4 +365,8 @@ def sorted_out(operations: Sequence[Operation]) -> Batch:
                 batch.reserve.append(operation)
         elif isinstance(operation, KeptDecision):
             batch.keep.append(operation)
+        elif isinstance(operation, MoneyLease):
+            batch.open_leases.append(operation)
+        elif isinstance(operation, LeaseEnding):
+            batch.end_leases.append(operation)
     return batch

@@ -90,9 +90,7 @@ class Line:
             self._writers.discard(each)
         self._tasks.discard(task)
 
-    async def _forth(
-        self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, losing: asyncio.Event
-    ) -> None:
+    async def _forth(self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, losing: asyncio.Event) -> None:
         while piece := await reader.read(BYTES):
             await self._flows.wait()
             if self._commits_to_lose and COMMIT in piece:

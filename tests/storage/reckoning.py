@@ -131,8 +131,8 @@ def _sums(budget: Budget, books: Books) -> tuple[Counter[int], Counter[int]]:
             add(reserved, row, row["amount_nano_usd"])
     for row in books.leases:
         add(spent, row, row["spent_nano_usd"])
-        if not row["released"]:
-            add(reserved, row, row["amount_nano_usd"] - row["spent_nano_usd"])
+        unspent = 0 if row["released"] else row["amount_nano_usd"] - row["spent_nano_usd"]
+        add(reserved, row, max(unspent, row["reserved_nano_usd"]))
     return spent, reserved
 
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from muxer_grpc.domain.budgeting import BudgetAlert
@@ -24,10 +25,14 @@ from tests.services.line import Line
 from tests.services.postgres import PostgresServer
 from tests.services.server import Session
 from tests.storage.reckoning import Books, differences, read_books, rows_of
-from tests.storage.records import NOW, SECOND, SUBJECT, add_budget, budget, reservation, settlement
+from tests.storage.records import NOW, SECOND, add_budget, budget, reservation, settlement
 
 SHORT = WriterRules(patience_seconds=0.3, settle_seconds=0.3)
 LONG = WriterRules(patience_seconds=20, settle_seconds=20)
+
+END_SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 @asynccontextmanager
@@ -90,9 +95,7 @@ async def test_one_posting_that_cannot_be_made_fails_alone(database: Database) -
     stranger = reservation(subject=Subject("nobody", "knows"))
     good = [reservation() for _ in range(20)]
     async with writing(database) as writer:
-        told = await asyncio.gather(
-            *map(writer.reserve, [*good[:10], stranger, *good[10:]]), return_exceptions=True
-        )
+        told = await asyncio.gather(*map(writer.reserve, [*good[:10], stranger, *good[10:]]), return_exceptions=True)
         assert [isinstance(each, Exception) for each in told] == [False] * 10 + [True] + [False] * 10
         await asyncio.gather(*(writer.settle(settlement(promise)) for promise in good))
     assert len((await consistent(database)).entries) == 20
@@ -132,7 +135,11 @@ async def test_a_request_id_that_nobody_used_is_not_known(database: Database) ->
         await writer.reserve(promise)
         known = await writer.known("local", "r")
     assert known is not None
-    assert (known.completion_id, known.state, known.fingerprint) == (promise.completion_id, RequestState.RUNNING, b"same")
+    assert (known.completion_id, known.state, known.fingerprint) == (
+        promise.completion_id,
+        RequestState.RUNNING,
+        b"same",
+    )
 
 
 async def test_each_share_of_a_budget_is_told_once(database: Database) -> None:
@@ -261,31 +268,26 @@ async def test_the_writer_goes_on_where_it_was_when_postgresql_is_back(services:
 
 
 async def test_sessions_that_an_operator_ends_cost_nothing_but_another_try(postgresql_url: str) -> None:
-    import psycopg
+    done, ended, enough = 0, 0, 10
 
-    promises = [reservation() for _ in range(300)]
+    async def work(writer: LedgerWriter) -> None:
+        nonlocal done
+        while ended < enough:
+            promise = reservation()
+            await writer.reserve(promise)
+            await writer.settle(settlement(promise))
+            done += 1
+
     async with writing(Database(postgresql_url)) as writer:
-        working = asyncio.gather(*map(_reserve_and_settle(writer), promises))
-        ended = 0
+        working = [asyncio.create_task(work(writer)) for _ in range(20)]
         with psycopg.connect(postgresql_url, autocommit=True) as operator:
-            while not working.done() or not ended:
-                ended += len(
-                    operator.execute(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                    ).fetchall()
-                )
-                await asyncio.sleep(0.02)
-        await working
-    assert ended
+            while ended < enough:
+                # Each comes after some progress, somewhere in the next transactions.
+                before = writer.figures.transactions
+                while writer.figures.transactions < before + 2:
+                    await asyncio.sleep(0.001)
+                ended += len(operator.execute(END_SESSIONS).fetchall())
+        await asyncio.gather(*working)
+    assert writer.figures.failures
     books = await consistent(Database(postgresql_url))
-    assert (len(books.entries), books.reservations) == (300, [])
-    assert SUBJECT
-
-
-def _reserve_and_settle(writer: LedgerWriter):  # type: ignore[no-untyped-def]
-    async def run(promise) -> None:  # type: ignore[no-untyped-def]
-        await writer.reserve(promise)
-        await writer.settle(settlement(promise))
-
-    return run
+    assert (len(books.entries), books.reservations) == (done, [])

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 
-from muxer_grpc.telemetry.logs import JsonFormatter
+from muxer_grpc.telemetry.logs import GRPC_LOGGER, JsonFormatter, keep_metadata_out
 
 
 def record(message: str, *arguments: object, error: bool = False) -> logging.LogRecord:
@@ -27,3 +27,10 @@ def test_a_record_stays_on_one_line() -> None:
         text = JsonFormatter().format(record("broke", error=True))
     assert "\n" not in text
     assert "ValueError: x" in json.loads(text)["stack"]
+
+
+def test_lines_in_which_grpc_shows_what_a_caller_sent_are_dropped_and_its_other_lines_kept() -> None:
+    shown = logging.LogRecord(GRPC_LOGGER, logging.ERROR, "f", 1, "Invalid encoding on %s", (b"Bearer x\xff",), None)
+    other = logging.LogRecord(GRPC_LOGGER, logging.ERROR, "f", 1, "Unexpected exception in %s", ("x",), None)
+    assert not keep_metadata_out(shown)
+    assert keep_metadata_out(other)

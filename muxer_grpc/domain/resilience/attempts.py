@@ -130,7 +130,7 @@ def _retry(situation: Situation, jitter: float) -> Next | None:
 
 
 def _fallback(situation: Situation, admits: Callable[[Model], bool]) -> Next | None:
-    """Plans an attempt at the best model that was not tried, those of a shaky provider last, of one that is down never."""
+    """Plans an attempt at the best model that was not tried; those of a shaky provider come last."""
     for candidate in situation.open_candidates:
         if admits(candidate.model):
             return situation.timed(candidate)

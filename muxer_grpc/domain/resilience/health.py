@@ -1,0 +1,160 @@
+"""The health of all models and providers of a process: a breaker for each, and what routing needs to know of them.
+
+Times are seconds of one clock, given by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from muxer_grpc.domain.catalogue import Model
+from muxer_grpc.domain.errors import FailureClass
+from muxer_grpc.domain.resilience.breaker import Breaker, BreakerRules, BreakerState
+from muxer_grpc.domain.resilience.treatments import TREATMENTS, Reach
+
+
+class Blocked(NamedTuple):
+    """Why a model gets no calls at present, and from when on it may get one again (0: when an operator says so)."""
+
+    detail: str
+    until: float
+
+
+class TargetHealth(NamedTuple):
+    """How a model or a provider does: its breaker, its failures since the last success, the time of the next probe."""
+
+    name: str
+    state: BreakerState
+    consecutive_failures: int
+    retry_at: float
+
+
+@dataclass(slots=True)
+class _Provider:
+    breaker: Breaker
+    # Models that failed since any of the provider's succeeded: one that fails alone speaks against itself only.
+    failing: set[str] = field(default_factory=set)
+
+
+class Health:
+    """Knows which models may be called. All methods are of the loop's thread."""
+
+    def __init__(self, rules: BreakerRules | None = None) -> None:
+        self._rules = rules or BreakerRules()
+        self._models: dict[str, Breaker] = {}
+        self._providers: dict[str, _Provider] = {}
+
+    def admits(self, model: Model, at: float) -> bool:
+        """Lets a call of a model pass at a time, or not; half open, the one that passes is a probe."""
+        breaker = self._models.get(model.name)
+        provider = self._providers.get(model.provider)
+        if provider is not None and provider.breaker.state(at) is not BreakerState.CLOSED:
+            # Asked last, since its answer may take the probe.
+            if breaker is not None and breaker.state(at) in (BreakerState.OPEN, BreakerState.DISABLED):
+                return False
+            if not provider.breaker.admit(at):
+                return False
+            return breaker is None or breaker.admit(at)
+        return breaker is None or breaker.admit(at)
+
+    def succeeded(self, model: Model, now: float) -> None:
+        """Learns that a model answered."""
+        breaker = self._models.get(model.name)
+        if breaker is not None:
+            breaker.succeeded(now)
+        provider = self._providers.get(model.provider)
+        if provider is not None:
+            provider.failing.clear()
+            provider.breaker.succeeded(now)
+
+    def failed(
+        self, model: Model, failure_class: FailureClass, now: float, retry_after_seconds: float | None = None
+    ) -> None:
+        """Learns that an attempt at a model failed."""
+        treatment = TREATMENTS[failure_class]
+        breaker, provider = self._of_model(model.name), self._of_provider(model.provider)
+        if treatment.counts:
+            breaker.failed(now)
+            provider.failing.add(model.name)
+            if len(provider.failing) > 1:
+                provider.breaker.failed(now)
+            else:
+                provider.breaker.left()
+        else:
+            breaker.left()
+            provider.breaker.left()
+        rest = treatment.rest_seconds if retry_after_seconds is None else retry_after_seconds
+        if rest > 0 and treatment.reach is Reach.PROVIDER:
+            provider.breaker.rest(now, rest)
+        elif rest > 0 and treatment.reach is Reach.MODEL:
+            breaker.rest(now, rest)
+
+    def left(self, model: Model) -> None:
+        """Learns that an attempt ended without saying anything of the model: its caller left."""
+        breaker, provider = self._models.get(model.name), self._providers.get(model.provider)
+        if breaker is not None:
+            breaker.left()
+        if provider is not None:
+            provider.breaker.left()
+
+    def set_disabled(self, *, model: str = "", provider: str = "", disabled: bool) -> None:
+        """Opens or closes a breaker by hand."""
+        breaker = self._of_model(model) if model else self._of_provider(provider).breaker
+        breaker.disable(disabled=disabled)
+        if provider and not disabled:
+            self._of_provider(provider).failing.clear()
+
+    def blocked(self, now: float) -> Mapping[str, Blocked]:
+        """Tells which models, and which providers (as `provider/`), get no calls now."""
+        found = {}
+        for name, breaker in self._models.items():
+            told = _blocked(breaker, now, "it")
+            if told is not None:
+                found[name] = told
+        for name, provider in self._providers.items():
+            told = _blocked(provider.breaker, now, f"provider {name}")
+            if told is not None:
+                found[f"{name}/"] = told
+        return found
+
+    def of_models(self, names: Iterable[str], now: float) -> list[TargetHealth]:
+        """Tells how models do, those that never failed too."""
+        return [_health(name, self._models.get(name), now) for name in names]
+
+    def of_providers(self, names: Iterable[str], now: float) -> list[TargetHealth]:
+        """Tells how providers do."""
+        return [_health(name, p.breaker if (p := self._providers.get(name)) else None, now) for name in names]
+
+    @property
+    def revision(self) -> int:
+        """Counts the changes of all breakers."""
+        return sum(b.changes for b in self._models.values()) + sum(p.breaker.changes for p in self._providers.values())
+
+    def _of_model(self, name: str) -> Breaker:
+        breaker = self._models.get(name)
+        if breaker is None:
+            breaker = self._models[name] = Breaker(self._rules)
+        return breaker
+
+    def _of_provider(self, name: str) -> _Provider:
+        provider = self._providers.get(name)
+        if provider is None:
+            provider = self._providers[name] = _Provider(Breaker(self._rules))
+        return provider
+
+
+def _blocked(breaker: Breaker, now: float, who: str) -> Blocked | None:
+    state = breaker.state(now)
+    if state is BreakerState.DISABLED:
+        return Blocked(f"an operator has disabled {who}", 0.0)
+    if state is BreakerState.OPEN:
+        return Blocked(f"{who} failed too often or asked for a rest", breaker.retry_at())
+    return None
+
+
+def _health(name: str, breaker: Breaker | None, now: float) -> TargetHealth:
+    if breaker is None:
+        return TargetHealth(name, BreakerState.CLOSED, 0, 0.0)
+    return TargetHealth(name, breaker.state(now), breaker.consecutive_failures, breaker.retry_at())
