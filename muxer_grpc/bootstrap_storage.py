@@ -52,7 +52,7 @@ async def open_storage(settings: Settings, instance_id: str) -> AsyncGenerator[S
         default_max_output_tokens=chosen.default_max_output_tokens,
     )
     try:
-        books = Bookkeeping(writer, WireDocuments(), ContentSealer(), rules)
+        books = Bookkeeping(writer, WireDocuments(), ContentSealer(settings.identity.pepper_bytes or b""), rules)
         directory = DirectoryTable(
             database, default_budgets(settings.budgets), now=time.time, new_id=lambda: secrets.token_hex(ID_BYTES)
         )

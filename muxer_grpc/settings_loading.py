@@ -24,7 +24,7 @@ CONFIG_VARIABLE = "MUXER_CONFIG"
 DEFAULT_CONFIG = Path("muxer.toml")
 
 # Variables of the command line and the client, not of the service.
-OTHER_VARIABLES = frozenset({CONFIG_VARIABLE, "MUXER_TARGET", "MUXER_ADMIN_TARGET"})
+OTHER_VARIABLES = frozenset({CONFIG_VARIABLE, "MUXER_TARGET", "MUXER_ADMIN_TARGET", "MUXER_API_KEY"})
 
 # Kubernetes gives these to every container of a namespace with a Service named muxer.
 _SERVICE_LINK = re.compile(r"MUXER(_[A-Z0-9]+)*_(SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP)(_[A-Z]+)?)?)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,6 +46,7 @@ System = Annotated[str | None, typer.Option(help="Instructions for the model.")]
 MaxOutputTokens = Annotated[int | None, typer.Option(help="Bound on the answer, in tokens.")]
 Label = Annotated[list[str] | None, typer.Option(help="Label for accounts, as key=value; may be repeated.")]
 
+API_KEY_VARIABLE = "MUXER_API_KEY"
 DATA = "127.0.0.1:50051"
 ADMIN = "127.0.0.1:50052"
 
@@ -52,7 +54,9 @@ ADMIN = "127.0.0.1:50052"
 def _client(target: str, admin_target: str = ADMIN, timeout: float = 60.0) -> MuxerClient:
     from muxer_client import MuxerClient
 
-    return MuxerClient(target, admin_target=admin_target, timeout=timeout)
+    # From the environment alone: what stands on a command line, every user of the machine can read.
+    api_key = os.environ.get(API_KEY_VARIABLE) or None
+    return MuxerClient(target, admin_target=admin_target, timeout=timeout, api_key=api_key)
 
 
 def _prompt(prompt: str) -> str:

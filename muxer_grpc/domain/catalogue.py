@@ -23,6 +23,8 @@ class Feature(Named):
     JSON = "json"
     JSON_SCHEMA = "json_schema"
     REASONING = "reasoning"
+    # Continues an answer that the conversation ends with.
+    PREFILL = "prefill"
 
 
 class Tier(Named):

@@ -30,6 +30,8 @@ class ExclusionReason(Named):
     RETIRED = "retired"
     LATENCY_CEILING = "latency_ceiling"
     DISABLED = "disabled"
+    BREAKER_OPEN = "breaker_open"
+    DEADLINE = "deadline"
 
 
 class Signal(NamedTuple):
@@ -94,7 +96,7 @@ class Exclusion(NamedTuple):
 class Decision:
     """The whole decision. `candidates` holds at least one entry, best first; the first is the chosen one.
 
-    `created_at` is in seconds since the epoch.
+    `fallbacks` are those that stand behind it, in order. `created_at` is in seconds since the epoch.
     """
 
     decision_id: str
@@ -109,6 +111,7 @@ class Decision:
     price_book_version: str
     fleet_version: str
     estimated_input_tokens: int
+    fallbacks: tuple[Candidate, ...] = ()
 
     @property
     def selected(self) -> Model:

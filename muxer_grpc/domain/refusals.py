@@ -138,6 +138,31 @@ class AnswerNotKept(MuxerError):
         )
 
 
+class NoProviderAvailable(MuxerError):
+    """Every model that may answer rests at present; `retry_after_seconds` says when the first may be tried again."""
+
+    reason = Reason.NO_PROVIDER_AVAILABLE
+
+    def __init__(self, model: str, provider: str, retry_after_seconds: float) -> None:
+        super().__init__(
+            "every model that may answer failed too often and rests",
+            metadata={"model": model, "provider": provider, "failure_class": "overload"},
+            retry_after_seconds=retry_after_seconds,
+        )
+
+
+class DeadlineTooShort(MuxerError):
+    """The caller's deadline is too near for any model that may answer."""
+
+    reason = Reason.DEADLINE_TOO_SHORT
+
+    def __init__(self, seconds_left: float) -> None:
+        super().__init__(
+            f"no model that may answer is expected to within {seconds_left:.2f} s",
+            metadata={"seconds_left": f"{seconds_left:.2f}"},
+        )
+
+
 class SafetyBlocked(MuxerError):
     """The tenant's policy blocks what is classified as a safety risk."""
 

@@ -171,7 +171,7 @@ class Account:
                 request_id="" if named is None else named.id,
                 answered=answered,
                 answer=sealed,
-                decision=self.kept(self._completion_id, b""),
+                decision=self.kept(self._completion_id, b"" if named is None else named.fingerprint),
                 content=self._content(answer, now_us) if keeps and answer is not None else None,
             )
         )

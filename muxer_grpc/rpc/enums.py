@@ -22,6 +22,7 @@ from muxer.v1 import (
 from muxer_grpc.domain import budgeting, chat, completion, decision, errors, figures, price_book, tasks, tenancy
 from muxer_grpc.domain.catalogue import Feature, Tier
 from muxer_grpc.domain.money import UsageSource
+from muxer_grpc.domain.routing import policy
 
 Member = TypeVar("Member", bound=Enum)
 
@@ -54,6 +55,7 @@ USAGE_SOURCES = {
 }
 ROLES = _by_name(chat.Role, chat_pb2.Role, "ROLE")
 PRINCIPAL_ROLES = _by_name(tenancy.Role, principals_pb2.PrincipalRole, "PRINCIPAL_ROLE")
+STREAM_RECOVERIES = _by_name(policy.StreamRecovery, chat_pb2.StreamRecovery, "STREAM_RECOVERY")
 SAFETY_ACTIONS = _by_name(tenancy.SafetyAction, tenant_service_pb2.SafetyAction, "SAFETY_ACTION")
 CONTENT_STORAGES = _by_name(tenancy.ContentStorage, tenant_service_pb2.ContentStorage, "CONTENT_STORAGE")
 BUDGET_PERIODS = _by_name(budgeting.Period, budget_service_pb2.BudgetPeriod, "BUDGET_PERIOD")
@@ -62,6 +64,10 @@ PRICE_BOOK_KINDS = _by_name(price_book.BookKind, price_service_pb2.PriceBookKind
 
 ROLE_OF = _inverse(ROLES)
 PRINCIPAL_ROLE_OF = _inverse(PRINCIPAL_ROLES)
+STREAM_RECOVERY_OF = {
+    **_inverse(STREAM_RECOVERIES),
+    chat_pb2.STREAM_RECOVERY_UNSPECIFIED: policy.StreamRecovery.RESTART,
+}
 SAFETY_ACTION_OF = {
     **_inverse(SAFETY_ACTIONS),
     tenant_service_pb2.SAFETY_ACTION_UNSPECIFIED: tenancy.SafetyAction.ALLOW,

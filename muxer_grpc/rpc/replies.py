@@ -88,6 +88,7 @@ def _write_choice(decision: Decision) -> bytes:
     return routing_pb2.RouteDecision(
         candidates=[_candidate_message(candidate) for candidate in decision.candidates],
         exclusions=[exclusion_message(exclusion) for exclusion in decision.exclusions],
+        fallback_models=[fallback.model.name for fallback in decision.fallbacks],
     ).SerializeToString()
 
 

@@ -11,11 +11,18 @@ from muxer.v1 import chat_pb2, routing_pb2
 
 from muxer_grpc.domain.catalogue import Catalogue, Model
 from muxer_grpc.domain.errors import ModelNotFound
-from muxer_grpc.domain.routing.policy import AUTOMATIC, NO_RULES, CompletionRequest, RequestId, RoutingPolicy
+from muxer_grpc.domain.routing.policy import (
+    AUTOMATIC,
+    NO_RULES,
+    CompletionRequest,
+    RequestId,
+    RoutingPolicy,
+    StreamRecovery,
+)
 from muxer_grpc.domain.routing.ranking import known_strategies
 from muxer_grpc.rpc.aims import read_max_latency, read_quality_target, read_weight, read_weights
 from muxer_grpc.rpc.conversations import read_conversation
-from muxer_grpc.rpc.enums import FEATURE_OF
+from muxer_grpc.rpc.enums import FEATURE_OF, STREAM_RECOVERY_OF
 from muxer_grpc.rpc.violations import Violations, quote
 
 MAX_LABELS = 32
@@ -50,6 +57,8 @@ def read_request(
     if spec.request_id or spec.money_lease:
         violations.check(len(spec.request_id) <= MAX_REQUEST_ID_CHARACTERS, "spec.request_id", "length", _TOO_LONG)
         violations.check(len(spec.money_lease) <= MAX_REQUEST_ID_CHARACTERS, "spec.money_lease", "length", _TOO_LONG)
+    if spec.stream_recovery not in STREAM_RECOVERY_OF:
+        violations.add("spec.stream_recovery", "unknown", f"{spec.stream_recovery} is not a stream recovery")
     violations.raise_if_any()
     return CompletionRequest(
         conversation,
@@ -59,6 +68,7 @@ def read_request(
         _read_request_id(spec) if spec.request_id else None,
         spec.money_lease,
         spec.SerializeToString(deterministic=True) if keeps_content else b"",
+        STREAM_RECOVERY_OF.get(spec.stream_recovery, StreamRecovery.RESTART),
     )
 
 

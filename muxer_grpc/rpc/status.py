@@ -70,6 +70,7 @@ CODES = {
     Reason.RESOURCE_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
     Reason.REVISION_CONFLICT: grpc.StatusCode.ABORTED,
     Reason.PRECONDITION_FAILED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.DEADLINE_TOO_SHORT: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 # What a client retries by itself when it is told how long to wait: RATE_LIMITED only where it lists the code as such.

@@ -54,7 +54,7 @@ _Parts = Sequence[tuple[Table, ColumnElement[int], ColumnElement[bool]]]
 # What counts, and where: a lease of money is held as a whole, and what is spent of it is spent in its own period.
 _UNSPENT = case((money_leases.c.released, 0), else_=money_leases.c.amount_nano_usd - money_leases.c.spent_nano_usd)
 # As MoneyLease.held_nano_usd has it.
-HELD = case((_UNSPENT > money_leases.c.reserved_nano_usd, _UNSPENT), else_=money_leases.c.reserved_nano_usd)
+HELD = case((money_leases.c.reserved_nano_usd < _UNSPENT, _UNSPENT), else_=money_leases.c.reserved_nano_usd)
 _SPENT: _Parts = (
     (ledger_entries, ledger_entries.c.cost_nano_usd, ledger_entries.c.money_lease_id == ""),
     (money_leases, money_leases.c.spent_nano_usd, true()),
@@ -164,7 +164,6 @@ async def add_budget(connection: AsyncConnection, budget: Budget, actor: Actor) 
             for start, counter in counters.items()
         ],
     )
-    await tell_budgets_changed(connection, budget.tenant_id)
     await audit.append(
         connection, actor, "CreateBudget", resource_of(budget), tenant_id=budget.tenant_id, after=told_of(row)
     )
@@ -224,7 +223,7 @@ async def _sums(connection: AsyncConnection, budget: Budget, parts: _Parts, sinc
         # By quarter hours, at whole ones of which periods begin in every zone.
         quarter_hour = literal_column(f"created_us / {QUARTER_HOUR_US}", BigInteger)
         query = select(quarter_hour, func.sum(amount)).where(*_of(budget, table), where, table.c.created_us >= since)
-        for quarter, total in (await connection.execute(query.group_by(quarter_hour))).tuples():
+        for quarter, total in await connection.execute(query.group_by(quarter_hour)):
             # PostgreSQL sums 64-bit integers as numerics.
             totals[budget.period_start(quarter * QUARTER_HOUR_US)] += int(total)
     return totals

@@ -14,6 +14,7 @@ from grpc_status import rpc_status
 from muxer.v1 import chat_pb2, completion_pb2, muxer_service_pb2_grpc
 
 from muxer_grpc.bootstrap import App, assemble, new_id
+from muxer_grpc.bootstrap_storage import Storage
 from muxer_grpc.domain.catalogue import Catalogue, Feature, Model, ProviderEntry, Tier
 from muxer_grpc.domain.completion import (
     Finished,
@@ -152,11 +153,12 @@ async def running(
     now: Callable[[], float] = time.time,
     guards: Guards | None = None,
     limiter: RateLimiter | None = None,
+    storage: Storage | None = None,
 ) -> AsyncGenerator[Service, None]:
     """Starts a service on free ports of the loopback address, and stops it. Guards bring a limiter of their own."""
     acme = PlayedProvider(script)
     providers: dict[str, Provider] = {"acme": acme, "other": PlayedProvider()}
-    app = assemble(catalogue, providers, settings, now, limiter=limiter)
+    app = assemble(catalogue, providers, settings, now, limiter=limiter, storage=storage)
     calls = Calls(limits or CallLimits(), new_id, guards or Guards(limiter=limiter))
     given = {"addresses": ("127.0.0.1:0",), **(options or {})}
     data = Listener(ListenerOptions(**given), {muxer_service.SERVICE: app.muxer}, calls)  # type: ignore[arg-type]

@@ -5,11 +5,16 @@ from __future__ import annotations
 import shutil
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.services.server import Server, ServiceMissing, Session
 
 # Each worker of the test run has one.
 DATABASES = 64
+
+# By itself a client waits for seconds before it looks again.
+AT_ONCE = Retry(NoBackoff(), 0)
 
 TLS_FILES = ("cert", "key", "ca")
 
@@ -55,7 +60,7 @@ class RedisServer(Server):
 
     def answers(self) -> bool:
         """Tells whether it is ready to serve."""
-        with redis.Redis.from_url(self.unix_url) as client:
+        with redis.Redis.from_url(self.unix_url, retry=AT_ONCE) as client:
             try:
                 return bool(client.ping())
             except redis.ConnectionError:

@@ -17,7 +17,7 @@ from muxer_grpc.storage.database import Database
 from muxer_grpc.storage.migrating import SchemaState, state_of
 from tests.services import shared
 from tests.services.postgres import PostgresServer, databases_like
-from tests.services.redis import RedisServer
+from tests.services.redis import AT_ONCE, RedisServer
 from tests.services.server import OwnSession, ServiceMissing, Session, alive, family
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 RUN = """
 import os, sys
 from tests.services import shared
-from tests.services.redis import RedisServer
+from tests.services.redis import AT_ONCE, RedisServer
 from tests.services.server import family
 session = shared.begin(os.environ)
 shared.postgresql(session), shared.empty_redis(session)
@@ -82,7 +82,7 @@ def test_postgresql_comes_back_from_a_restart_at_the_same_address(own_postgres: 
 
 
 def test_redis_is_gone_when_stopped_and_there_when_started(own_redis: RedisServer) -> None:
-    with redis.Redis.from_url(own_redis.url, retry=None) as client:
+    with redis.Redis.from_url(own_redis.url, retry=AT_ONCE) as client:
         own_redis.stop()
         with pytest.raises(redis.ConnectionError):
             client.ping()
@@ -91,7 +91,7 @@ def test_redis_is_gone_when_stopped_and_there_when_started(own_redis: RedisServe
 
 
 def test_a_frozen_redis_does_not_answer_until_it_is_thawed(own_redis: RedisServer) -> None:
-    with redis.Redis.from_url(own_redis.url, socket_timeout=0.1, retry=None) as client:
+    with redis.Redis.from_url(own_redis.url, socket_timeout=0.1, retry=AT_ONCE) as client:
         own_redis.freeze()
         with pytest.raises(redis.TimeoutError):
             client.ping()

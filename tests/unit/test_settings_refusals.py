@@ -71,7 +71,7 @@ def test_an_unknown_table_of_the_toml_file_is_refused() -> None:
     assert problems_of(toml="[nope]\nx = 1\n") == ["nope is not a setting"]
 
 
-@pytest.mark.parametrize("name", ["MUXER_CONFIG", "MUXER_TARGET", "MUXER_ADMIN_TARGET"])
+@pytest.mark.parametrize("name", ["MUXER_CONFIG", "MUXER_TARGET", "MUXER_ADMIN_TARGET", "MUXER_API_KEY"])
 def test_variables_of_the_command_line_are_no_mistake(name: str) -> None:
     Path("given").write_text("")  # MUXER_CONFIG names a file, which must be there
     assert load({name: "given"}) == load()

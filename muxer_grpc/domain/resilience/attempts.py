@@ -30,6 +30,31 @@ class AttemptRules:
     least_seconds: float = 0.2
 
 
+def fallback_chain(candidates: Sequence[Candidate], most: int) -> tuple[Candidate, ...]:
+    """Picks the candidates that stand behind the first, at most so many, in the order of the strategy.
+
+    Among them is the best one of another provider, since a whole provider may be down, and the best one with a larger
+    context window, since the count of tokens is an estimate; where there are such.
+    """
+    if len(candidates) <= most + 1:
+        return tuple(candidates[1:])
+    first = candidates[0].model
+    chosen = list(range(1, most + 1))
+    wanted = (
+        lambda model: model.provider != first.provider,
+        lambda model: model.context_window > first.context_window,
+    )
+    kept = 0
+    for place, fits in enumerate(wanted, start=1):
+        if place > most or any(fits(candidates[i].model) for i in chosen):
+            continue
+        found = next((i for i in range(most + 1, len(candidates)) if fits(candidates[i].model)), None)
+        if found is not None:
+            kept += 1
+            chosen[-kept] = found
+    return tuple(candidates[i] for i in sorted(chosen))
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """An attempt that failed: at which model, how, and how long its provider asked to be left alone."""
@@ -91,12 +116,12 @@ class Situation:
 
 
 def next_attempt(
-    situation: Situation, *, retry_allowed: bool, admits: Callable[[Model], bool], jitter: float
+    situation: Situation, *, retry_allowed: bool, admits: Callable[[Model, float], bool], jitter: float
 ) -> Next | None:
     """Plans the next attempt; None when there is none worth making.
 
-    `admits` tells whether a model's breaker lets a call pass; of those that it admits, the first is the one that is
-    called. `jitter` is a random number from 0 to 1.
+    `admits` tells whether a model's breaker lets a call pass after a wait; the first that it admits is called. `jitter`
+    is a random number from 0 to 1.
     """
     failed, rules = situation.failed, situation.rules
     if len(failed) >= rules.most_attempts or situation.seconds_left < rules.least_seconds:
@@ -106,12 +131,14 @@ def next_attempt(
     treatment = TREATMENTS[failed[-1].failure_class]
     same = _retry(situation, jitter) if treatment.retries and retry_allowed else None
     # A short wait for the better model is worth it; a long one is, where there is no other.
-    if same is not None and same.wait_seconds <= rules.most_wait and admits(same.candidate.model):
+    if same is not None and same.wait_seconds <= rules.most_wait and admits(same.candidate.model, same.wait_seconds):
         return same
     other = _fallback(situation, admits) if treatment.fall_back else None
     if other is not None:
         return other
-    return same if same is not None and same.wait_seconds > rules.most_wait and admits(same.candidate.model) else None
+    if same is None or same.wait_seconds <= rules.most_wait:
+        return None
+    return same if admits(same.candidate.model, same.wait_seconds) else None
 
 
 def _retry(situation: Situation, jitter: float) -> Next | None:
@@ -129,9 +156,9 @@ def _retry(situation: Situation, jitter: float) -> Next | None:
     return situation.timed(candidate, wait)
 
 
-def _fallback(situation: Situation, admits: Callable[[Model], bool]) -> Next | None:
+def _fallback(situation: Situation, admits: Callable[[Model, float], bool]) -> Next | None:
     """Plans an attempt at the best model that was not tried; those of a shaky provider come last."""
     for candidate in situation.open_candidates:
-        if admits(candidate.model):
+        if admits(candidate.model, 0.0):
             return situation.timed(candidate)
     return None

@@ -18,9 +18,11 @@ class RetryBudget:
         """Deposits what one call adds."""
         self._left = min(self._most, self._left + self._share)
 
-    def take(self) -> bool:
-        """Withdraws a retry, where there is one."""
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+    @property
+    def allows(self) -> bool:
+        """Tells whether a retry is left."""
+        return self._left >= 1
+
+    def take(self) -> None:
+        """Withdraws a retry."""
+        self._left = max(0.0, self._left - 1)

@@ -146,6 +146,12 @@ def expected_output_tokens(input_tokens: int, bound: int, intent: Intent) -> int
     return min(bound, usual) if bound else usual
 
 
+def longest_answer(model: Model, output_tokens: int) -> float:
+    """Gives the time that a whole answer of so many tokens takes at the tier's usual speed, in seconds."""
+    first, per_token = PRIOR_SECONDS[model.tier]
+    return first + per_token * output_tokens
+
+
 def ability(model: Model, task: Task) -> float:
     """Gives a model's quality at a task, 0 to 1: that of the intent, moved by that of the main capability."""
     quality = model.quality

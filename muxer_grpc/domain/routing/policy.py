@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from muxer_grpc.domain.catalogue import Feature
 from muxer_grpc.domain.chat import Conversation
+from muxer_grpc.domain.enumeration import Named
 
 AUTOMATIC = ""
 
@@ -52,6 +53,14 @@ class RoutingPolicy:
 NO_RULES = RoutingPolicy()
 
 
+class StreamRecovery(Named):
+    """Names what becomes of a stream that is cut once pieces of it were sent."""
+
+    FAIL = "fail"
+    RESTART = "restart"
+    CONTINUE = "continue"
+
+
 @dataclass(frozen=True, slots=True)
 class RequestId:
     """What makes a request repeatable: its id, a digest by which the same request is known, and a key made from it.
@@ -79,3 +88,4 @@ class CompletionRequest:
     request_id: RequestId | None = None
     money_lease_id: str = ""
     document: bytes = field(default=b"", repr=False)
+    recovery: StreamRecovery = StreamRecovery.RESTART

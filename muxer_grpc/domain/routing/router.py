@@ -9,6 +9,7 @@ from muxer_grpc.domain.catalogue import Catalogue, Model
 from muxer_grpc.domain.decision import Candidate, Classification, Decision, Exclusion, ExclusionReason
 from muxer_grpc.domain.errors import ContextTooLong, NoEligibleModel
 from muxer_grpc.domain.live import NOTHING_KNOWN, LiveSnapshot
+from muxer_grpc.domain.resilience.attempts import fallback_chain
 from muxer_grpc.domain.routing.candidates import ceiling_exclusion_of, exclusion_of, rules_for
 from muxer_grpc.domain.routing.estimates import Contender, Estimator, Task, task_of
 from muxer_grpc.domain.routing.needs import Needs, needs_of
@@ -16,7 +17,9 @@ from muxer_grpc.domain.routing.policy import NO_RULES, CompletionRequest
 from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY, Aim, Ranking, Strategy, known_strategies
 from muxer_grpc.domain.routing.turns import Turns
 
-POLICY_VERSION = "default-2"
+POLICY_VERSION = "default-3"
+# Candidates that stand behind the chosen one.
+MOST_FALLBACKS = 3
 CANDIDATES_NAMED = 3
 
 
@@ -30,6 +33,7 @@ class _Choice(NamedTuple):
     candidates: tuple[Candidate, ...]
     exclusions: tuple[Exclusion, ...]
     explanation: str
+    fallbacks: tuple[Candidate, ...] = ()
 
 
 class Router:
@@ -100,6 +104,7 @@ class Router:
             price_book_version=catalogue.price_book_version,
             fleet_version=f"{catalogue.version}.{live.version}" if live.version else catalogue.version,
             estimated_input_tokens=choice.candidates[0].estimated_input_tokens,
+            fallbacks=choice.fallbacks,
         )
 
     def allows(self, model: Model, request: CompletionRequest) -> Exclusion | None:
@@ -173,7 +178,8 @@ def _rank(
     requested = needs.request.requested_model
     if requested:
         ranking = _requested_first(ranking, requested)
-    return _Choice(ranking.candidates, tuple(exclusions), ranking.explanation)
+    candidates = ranking.candidates
+    return _Choice(candidates, tuple(exclusions), ranking.explanation, fallback_chain(candidates, MOST_FALLBACKS))
 
 
 def _requested_first(ranking: Ranking, requested: str) -> Ranking:

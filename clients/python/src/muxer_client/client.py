@@ -41,7 +41,8 @@ class _Connection:
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         traceparent: Callable[[], str | None] = current_traceparent,
     ) -> None:
-        check_api_key(api_key, target, secure=tls is not None)
+        for each in (target, admin_target):
+            check_api_key(api_key, each, secure=tls is not None)
         self._target = target
         self._admin_target = admin_target
         self._tls = tls

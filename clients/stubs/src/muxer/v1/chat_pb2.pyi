@@ -9,6 +9,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class StreamRecovery(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STREAM_RECOVERY_UNSPECIFIED: _ClassVar[StreamRecovery]
+    STREAM_RECOVERY_FAIL: _ClassVar[StreamRecovery]
+    STREAM_RECOVERY_RESTART: _ClassVar[StreamRecovery]
+    STREAM_RECOVERY_CONTINUE: _ClassVar[StreamRecovery]
+
 class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ROLE_UNSPECIFIED: _ClassVar[Role]
@@ -38,6 +45,10 @@ class ReasoningEffort(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASONING_EFFORT_LOW: _ClassVar[ReasoningEffort]
     REASONING_EFFORT_MEDIUM: _ClassVar[ReasoningEffort]
     REASONING_EFFORT_HIGH: _ClassVar[ReasoningEffort]
+STREAM_RECOVERY_UNSPECIFIED: StreamRecovery
+STREAM_RECOVERY_FAIL: StreamRecovery
+STREAM_RECOVERY_RESTART: StreamRecovery
+STREAM_RECOVERY_CONTINUE: StreamRecovery
 ROLE_UNSPECIFIED: Role
 ROLE_SYSTEM: Role
 ROLE_USER: Role
@@ -58,7 +69,7 @@ REASONING_EFFORT_MEDIUM: ReasoningEffort
 REASONING_EFFORT_HIGH: ReasoningEffort
 
 class CompletionSpec(_message.Message):
-    __slots__ = ("messages", "tools", "tool_choice", "response_format", "sampling", "stop", "max_output_tokens", "requested_model", "routing", "labels", "vendor_options", "reasoning_effort", "request_id", "money_lease")
+    __slots__ = ("messages", "tools", "tool_choice", "response_format", "sampling", "stop", "max_output_tokens", "requested_model", "routing", "labels", "vendor_options", "reasoning_effort", "request_id", "money_lease", "stream_recovery")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +91,7 @@ class CompletionSpec(_message.Message):
     REASONING_EFFORT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MONEY_LEASE_FIELD_NUMBER: _ClassVar[int]
+    STREAM_RECOVERY_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     tools: _containers.RepeatedCompositeFieldContainer[Tool]
     tool_choice: ToolChoice
@@ -94,7 +106,8 @@ class CompletionSpec(_message.Message):
     reasoning_effort: ReasoningEffort
     request_id: str
     money_lease: str
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop: _Optional[_Iterable[str]] = ..., max_output_tokens: _Optional[int] = ..., requested_model: _Optional[str] = ..., routing: _Optional[_Union[_routing_pb2.RoutingPolicy, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., vendor_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., reasoning_effort: _Optional[_Union[ReasoningEffort, str]] = ..., request_id: _Optional[str] = ..., money_lease: _Optional[str] = ...) -> None: ...
+    stream_recovery: StreamRecovery
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop: _Optional[_Iterable[str]] = ..., max_output_tokens: _Optional[int] = ..., requested_model: _Optional[str] = ..., routing: _Optional[_Union[_routing_pb2.RoutingPolicy, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., vendor_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., reasoning_effort: _Optional[_Union[ReasoningEffort, str]] = ..., request_id: _Optional[str] = ..., money_lease: _Optional[str] = ..., stream_recovery: _Optional[_Union[StreamRecovery, str]] = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("role", "parts")

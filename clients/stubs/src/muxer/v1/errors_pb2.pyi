@@ -42,6 +42,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_RESOURCE_EXISTS: _ClassVar[ErrorReason]
     ERROR_REASON_REVISION_CONFLICT: _ClassVar[ErrorReason]
     ERROR_REASON_PRECONDITION_FAILED: _ClassVar[ErrorReason]
+    ERROR_REASON_DEADLINE_TOO_SHORT: _ClassVar[ErrorReason]
 
 class FailureClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -93,6 +94,7 @@ ERROR_REASON_SAFETY_BLOCKED: ErrorReason
 ERROR_REASON_RESOURCE_EXISTS: ErrorReason
 ERROR_REASON_REVISION_CONFLICT: ErrorReason
 ERROR_REASON_PRECONDITION_FAILED: ErrorReason
+ERROR_REASON_DEADLINE_TOO_SHORT: ErrorReason
 FAILURE_CLASS_UNSPECIFIED: FailureClass
 FAILURE_CLASS_CREDENTIAL: FailureClass
 FAILURE_CLASS_QUOTA: FailureClass

@@ -19,6 +19,7 @@ class ModelFeature(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODEL_FEATURE_JSON: _ClassVar[ModelFeature]
     MODEL_FEATURE_JSON_SCHEMA: _ClassVar[ModelFeature]
     MODEL_FEATURE_REASONING: _ClassVar[ModelFeature]
+    MODEL_FEATURE_PREFILL: _ClassVar[ModelFeature]
 
 class ModelTier(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -44,6 +45,8 @@ class ExclusionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXCLUSION_REASON_RETIRED: _ClassVar[ExclusionReason]
     EXCLUSION_REASON_LATENCY_CEILING: _ClassVar[ExclusionReason]
     EXCLUSION_REASON_DISABLED: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_BREAKER_OPEN: _ClassVar[ExclusionReason]
+    EXCLUSION_REASON_DEADLINE: _ClassVar[ExclusionReason]
 
 class Intent(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -71,6 +74,7 @@ MODEL_FEATURE_TOOLS: ModelFeature
 MODEL_FEATURE_JSON: ModelFeature
 MODEL_FEATURE_JSON_SCHEMA: ModelFeature
 MODEL_FEATURE_REASONING: ModelFeature
+MODEL_FEATURE_PREFILL: ModelFeature
 MODEL_TIER_UNSPECIFIED: ModelTier
 MODEL_TIER_ECONOMY: ModelTier
 MODEL_TIER_BALANCED: ModelTier
@@ -90,6 +94,8 @@ EXCLUSION_REASON_SIMULATED: ExclusionReason
 EXCLUSION_REASON_RETIRED: ExclusionReason
 EXCLUSION_REASON_LATENCY_CEILING: ExclusionReason
 EXCLUSION_REASON_DISABLED: ExclusionReason
+EXCLUSION_REASON_BREAKER_OPEN: ExclusionReason
+EXCLUSION_REASON_DEADLINE: ExclusionReason
 INTENT_UNSPECIFIED: Intent
 INTENT_CHAT_LITE: Intent
 INTENT_DEEP_REASON: Intent

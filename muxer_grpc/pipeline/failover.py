@@ -1,0 +1,231 @@
+"""Attempts one after another until one answers, or none is left worth making: the same for unary calls and streams."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from muxer_grpc.domain.catalogue import Feature, Model
+from muxer_grpc.domain.chat import Conversation, Message, Role, TextPart
+from muxer_grpc.domain.completion import AttemptSwitched, Delta, ProviderRequest, TextDelta
+from muxer_grpc.domain.decision import Candidate, Decision
+from muxer_grpc.domain.errors import FailureClass, ProviderFailure
+from muxer_grpc.domain.resilience.attempts import AttemptRules, Failed, Next, Situation, next_attempt
+from muxer_grpc.domain.resilience.health import Health
+from muxer_grpc.domain.resilience.retry_budget import RetryBudget
+from muxer_grpc.domain.resilience.treatments import TREATMENTS
+from muxer_grpc.domain.routing.estimates import longest_answer
+from muxer_grpc.domain.routing.policy import CompletionRequest, StreamRecovery
+from muxer_grpc.pipeline.attempt import AttemptRun
+from muxer_grpc.pipeline.time_limit import TimeLimit
+
+_log = logging.getLogger(__name__)
+
+# A unary call that may take longer than this, in seconds, is made as a stream where another model could step in.
+LONGEST_SILENCE = 15.0
+
+# Jitter spreads callers; it decides nothing else.
+_random = random.Random()  # noqa: S311
+
+
+@dataclass(frozen=True, slots=True)
+class Resilience:
+    """What attempts are made with. `jitter` gives random numbers from 0 to 1."""
+
+    rules: AttemptRules = field(default_factory=AttemptRules)
+    health: Health = field(default_factory=Health)
+    retries: RetryBudget = field(default_factory=RetryBudget)
+    jitter: Callable[[], float] = _random.random
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptBounds:
+    """Gives the bound on an attempt's output: `of` takes the model and what was spent already (nano-USD).
+
+    It gives None where no attempt at that model can be paid any more.
+    """
+
+    of: Callable[[Model, int], int | None]
+
+
+class AttemptChain:
+    """The attempts of one completion."""
+
+    def __init__(
+        self,
+        request: CompletionRequest,
+        decision: Decision,
+        resilience: Resilience,
+        begin: Callable[[int, ProviderRequest], AttemptRun],
+        bounds: AttemptBounds,
+        *,
+        stream: bool,
+    ) -> None:
+        self._request = request
+        self._decision = decision
+        self._resilience = resilience
+        self._begin = begin
+        self._bounds = bounds
+        self._stream = stream
+        self._candidates = (decision.candidates[0], *decision.fallbacks)
+        self._failed: list[Failed] = []
+        self._text: list[str] = []
+        self._sent = False
+        self._text_only = True
+        # Models that refused to continue an answer; they may yet begin it anew.
+        self._no_prefill: set[str] = set()
+        self.attempts: list[AttemptRun] = []
+        self.first_failure: ProviderFailure | None = None
+
+    @property
+    def started(self) -> bool:
+        """Tells whether the caller holds a piece of an answer that is not finished."""
+        return self._sent
+
+    async def deltas(self, limit: TimeLimit) -> AsyncGenerator[Delta | AttemptSwitched, None]:
+        """Yields the pieces of the answer, and a mark where another attempt takes over.
+
+        Raises the first ProviderFailure when none of the attempts answers, and what the limit raises.
+        """
+        self._resilience.retries.called()
+        while True:
+            step = self._plan(limit)
+            if step.wait_seconds > 0:
+                await limit.wait(partial(asyncio.sleep, step.wait_seconds))
+            attempt, prefix, first_token_seconds = self._start(step)
+            if self._sent:
+                yield self._switched(attempt, prefix)
+            try:
+                async with aclosing(attempt.deltas(limit, first_token_seconds, step.gap_seconds)) as deltas:
+                    async for delta in deltas:
+                        self._note(delta)
+                        yield delta
+            except ProviderFailure as failure:
+                self._fail(attempt, failure, continued=bool(prefix))
+                continue
+            finally:
+                limit.have_patience(None, TimeoutError())
+            self._resilience.health.succeeded(attempt.model, asyncio.get_running_loop().time())
+            return
+
+    def leave(self) -> None:
+        """Tells the health of an attempt that ended without saying anything of its model."""
+        if self.attempts and self.attempts[-1].failure is None and self.attempts[-1].finished is None:
+            self._resilience.health.left(self.attempts[-1].model)
+
+    def _plan(self, limit: TimeLimit) -> Next:
+        """Plans the next attempt. Raises the first failure when there is none."""
+        resilience = self._resilience
+        now = asyncio.get_running_loop().time()
+        gives_up = self._sent and self._stream and self._request.recovery is StreamRecovery.FAIL
+        step = None
+        if not gives_up:
+            step = next_attempt(
+                Situation(self._payable(), self._failed, limit.seconds_left, resilience.rules),
+                retry_allowed=resilience.retries.allows,
+                admits=lambda model, wait: resilience.health.admits(model, now + wait),
+                jitter=resilience.jitter(),
+            )
+        if step is None:
+            raise self.first_failure or self._nothing_open(now)
+        if self._failed and step.candidate.model.name == self._failed[-1].model.name:
+            resilience.retries.take()
+        return step
+
+    def _payable(self) -> list[Candidate]:
+        """Lists the candidates that what is left of the promise can pay."""
+        spent = self.spent_nano_usd
+        if not spent:
+            return list(self._candidates)
+        return [c for c in self._candidates if self._bounds.of(c.model, spent) is not None]
+
+    @property
+    def spent_nano_usd(self) -> int:
+        """Sums what the attempts cost so far."""
+        return sum(attempt.cost().total_nano for attempt in self.attempts)
+
+    def _start(self, step: Next) -> tuple[AttemptRun, str, float | None]:
+        """Begins an attempt; gives it, the text that it continues (empty: it begins anew), and its first timer."""
+        model = step.candidate.model
+        prefix = "".join(self._text) if self._continues(model) else ""
+        conversation = self._request.conversation
+        if prefix:
+            conversation = _continued(conversation, prefix)
+        bound = self._bounds.of(model, self.spent_nano_usd) or 1
+        stream, first = self._stream, step.first_token_seconds
+        if first is not None and not stream:
+            # A vendor's unary endpoint is silent until the whole answer is there, so that a silent target can only be
+            # told by a bound on how long an answer may take. Where that is long, the answer is asked for as a stream.
+            whole = longest_answer(model, bound)
+            stream = whole > LONGEST_SILENCE
+            first = first if stream else max(first, whole)
+        attempt = self._begin(len(self.attempts) + 1, ProviderRequest(conversation, model, bound, stream))
+        self.attempts.append(attempt)
+        return attempt, prefix, first
+
+    def _continues(self, model: Model) -> bool:
+        return (
+            self._sent
+            and self._text_only
+            and self._request.recovery is StreamRecovery.CONTINUE
+            and Feature.PREFILL in model.features
+            and model.name not in self._no_prefill
+        )
+
+    def _switched(self, attempt: AttemptRun, prefix: str) -> AttemptSwitched:
+        """Marks that an attempt takes over; of the text that the caller has, what it does not continue is void."""
+        if not prefix:
+            self._text.clear()
+            self._text_only = True
+        last = self._failed[-1]
+        model = attempt.model
+        return AttemptSwitched(len(self.attempts), model.name, model.provider, last.failure_class, len(prefix))
+
+    def _note(self, delta: Delta) -> None:
+        self._sent = True
+        if type(delta) is TextDelta:
+            self._text.append(delta.text)
+        else:
+            self._text_only = False
+
+    def _fail(self, attempt: AttemptRun, failure: ProviderFailure, *, continued: bool) -> None:
+        """Takes note of a failed attempt. The first failure is the one that the caller is told in the end."""
+        model = attempt.model
+        _log.warning(
+            "attempt %d failed: provider=%s model=%s class=%s status=%d code=%s",
+            len(self.attempts),
+            model.provider,
+            model.name,
+            failure.failure_class.value,
+            failure.http_status,
+            failure.vendor_code,
+        )
+        if self.first_failure is None:
+            self.first_failure = failure
+        if continued and not attempt.started and failure.failure_class is FailureClass.CALLER_FAULT:
+            # It is the prefill that it refuses, which says nothing of the request: it may begin the answer anew.
+            self._no_prefill.add(model.name)
+            self._resilience.health.left(model)
+            return
+        self._failed.append(Failed(model, failure.failure_class, failure.retry_after_seconds))
+        now = asyncio.get_running_loop().time()
+        self._resilience.health.failed(model, failure.failure_class, now, failure.retry_after_seconds)
+        if not TREATMENTS[failure.failure_class].fall_back and not TREATMENTS[failure.failure_class].retries:
+            self.first_failure = failure if len(self.attempts) == 1 else self.first_failure
+
+    def _nothing_open(self, now: float) -> ProviderFailure:
+        """Says that no breaker lets a call pass, and when the first one may."""
+        names = {c.model.name for c in self._candidates} | {f"{c.model.provider}/" for c in self._candidates}
+        blocked = self._resilience.health.blocked(now)
+        opens = [told.until for name, told in blocked.items() if name in names and told.until > now]
+        wait = min(opens) - now if opens else None
+        return ProviderFailure(FailureClass.OVERLOAD, "no breaker lets a call pass", retry_after_seconds=wait)
+
+
+def _continued(conversation: Conversation, prefix: str) -> Conversation:
+    return replace(conversation, messages=(*conversation.messages, Message(Role.ASSISTANT, (TextPart(prefix),))))

@@ -1,0 +1,193 @@
+"""The sweeper, on both databases: signs of life, promises of processes that are gone, and what is kept for a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from muxer_grpc.domain.ledger import KeptContent, KeptDecision, Reservation
+from muxer_grpc.domain.refusals import StorageUnavailable
+from muxer_grpc.storage import schema
+from muxer_grpc.storage.database import Database
+from muxer_grpc.storage.migrating import migrate
+from muxer_grpc.storage.sweeper import CLOCK_SLACK, MOST_AT_ONCE, Sweeper
+from muxer_grpc.storage.writer import LedgerWriter, WriterRules
+from tests.rpc.service import Clock
+from tests.services.postgres import PostgresServer
+from tests.services.server import Session
+from tests.storage.reckoning import differences, read_books, rows_of
+from tests.storage.records import NOW, SECOND, SUBJECT, add_budget, budget, reservation, settlement
+
+LEASE = 60.0
+START = NOW / SECOND
+KEPT_FOR_A_TIME = (schema.idempotent_requests, schema.decisions, schema.contents)
+
+
+class Replica:
+    """A writer and a sweeper, as one process has them."""
+
+    def __init__(self, database: Database, name: str, clock: Clock) -> None:
+        self.name = name
+        self.clock = clock
+        self.writer = LedgerWriter(database, WriterRules(20, 20), now=clock)
+        self.sweeper = Sweeper(database, self.writer, name, LEASE, clock)
+
+    async def promise(self, amount: int = 100, **changes: object) -> Reservation:
+        at_us = int(self.clock() * SECOND)
+        until = at_us + int(LEASE * SECOND)
+        made = reservation(amount=amount, instance_id=self.name, created_us=at_us, lease_until_us=until, **changes)
+        await self.writer.reserve(made)
+        return made
+
+
+@asynccontextmanager
+async def replicas(database: Database, clock: Clock, *names: str) -> AsyncGenerator[list[Replica], None]:
+    made = [Replica(database, name, clock) for name in names]
+    try:
+        yield made
+    finally:
+        await asyncio.gather(*(replica.writer.aclose() for replica in made))
+
+
+async def test_a_promise_of_a_living_process_is_left_alone_however_long_it_takes(database: Database) -> None:
+    clock = Clock(START)
+    async with replicas(database, clock, "here", "there") as (here, there):
+        promise = await here.promise()
+        for _ in range(10):
+            clock.at += LEASE / 3
+            await here.sweeper.turn()
+            await there.sweeper.turn()
+        await here.writer.settle(settlement(promise, 40))
+    assert [row["outcome"] for row in read_books(database).entries] == ["complete"]
+
+
+async def test_a_promise_of_a_dead_process_is_settled_at_what_it_was_expected_to_cost(database: Database) -> None:
+    clock = Clock(START)
+    await add_budget(database, budget())
+    async with replicas(database, clock, "dead", "here") as (dead, here):
+        promise = await dead.promise(expected_nano_usd=30, request_id="r", model="m", provider="p", decision_id="dec_1")
+        clock.at += LEASE + CLOCK_SLACK
+        await here.sweeper.turn()
+        assert read_books(database).entries == [], "it may be late by as much as clocks differ"
+        clock.at += 0.001
+        await here.sweeper.turn()
+    books = read_books(database)
+    assert differences(books) == []
+    [row] = books.entries
+    booked = {
+        "outcome": "abandoned",
+        "usage_source": "estimated",
+        "cost_nano_usd": 30,
+        "cost_pico_usd": 30_000,
+        "model": "m",
+        "provider": "p",
+    }
+    assert {name: row[name] for name in booked} == booked
+    assert (row["completion_id"], row["request_id"], row["created_us"]) == (promise.completion_id, "r", NOW)
+    assert books.requests == [], "the request may be tried again"
+
+
+async def test_two_sweepers_settle_each_promise_once(database: Database) -> None:
+    clock = Clock(START)
+    await add_budget(database, budget(1_000_000))
+    async with replicas(database, clock, "dead", "one", "other") as (dead, one, other):
+        await asyncio.gather(*(dead.promise() for _ in range(200)))
+        clock.at += 2 * LEASE
+        await asyncio.gather(one.sweeper.turn(), other.sweeper.turn())
+    books = read_books(database)
+    assert (len(books.entries), books.reservations, differences(books)) == (200, [], [])
+
+
+async def test_one_turn_sweeps_all_there_is(database: Database) -> None:
+    clock = Clock(START)
+    async with replicas(database, clock, "dead", "here") as (dead, here):
+        await asyncio.gather(*(dead.promise() for _ in range(MOST_AT_ONCE + 10)))
+        clock.at += 2 * LEASE
+        await here.sweeper.turn()
+    assert read_books(database).reservations == []
+
+
+async def test_a_process_that_was_only_slow_has_the_last_word(database: Database) -> None:
+    clock = Clock(START)
+    await add_budget(database, budget())
+    async with replicas(database, clock, "slow", "here") as (slow, here):
+        promise = await slow.promise(expected_nano_usd=30)
+        clock.at += 2 * LEASE
+        await here.sweeper.turn()
+        await slow.writer.settle(settlement(promise, 77))
+    books = read_books(database)
+    assert [(row["outcome"], row["cost_nano_usd"]) for row in books.entries] == [("complete", 77)]
+    assert differences(books) == []
+
+
+async def test_after_an_outage_nobody_is_taken_for_dead_before_a_lease_is_over(services: Session) -> None:
+    clock = Clock(START)
+    with PostgresServer(services) as server:
+        database = Database(server.url)
+        migrate(database)
+        async with replicas(database, clock, "here", "there") as (here, there):
+            promise = await there.promise()
+            await asyncio.to_thread(server.stop)
+            clock.at += 2 * LEASE
+            with pytest.raises(StorageUnavailable):
+                await here.sweeper.turn()
+            await asyncio.to_thread(server.start)
+            await here.sweeper.turn()
+            clock.at += LEASE - 1
+            await here.sweeper.turn()
+            assert len(read_books(database).reservations) == 1
+            await there.writer.settle(settlement(promise, 40))
+            dead = await there.promise()
+            clock.at += 2 * LEASE
+            await here.sweeper.turn()
+        books = read_books(database)
+        await database.aclose()
+    outcomes = {row["completion_id"]: row["outcome"] for row in books.entries}
+    assert outcomes == {promise.completion_id: "complete", dead.completion_id: "abandoned"}
+
+
+async def test_a_turn_that_breaks_is_not_the_last_one(database: Database) -> None:
+    clock = Clock(START)
+    async with replicas(database, clock, "dead", "here") as (dead, here):
+        promise = await dead.promise()
+        clock.at += 2 * LEASE
+        turns = 0
+
+        class Breaking(Sweeper):
+            async def renew(self) -> None:
+                nonlocal turns
+                turns += 1
+                if turns == 1:
+                    msg = "broken"
+                    raise RuntimeError(msg)
+                await super().renew()
+                # The lease that a broken turn gives to everybody is over.
+                clock.at += LEASE
+
+        running = asyncio.create_task(Breaking(database, here.writer, "here", 0.01, clock).run())
+        while not read_books(database).entries:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert turns > 1
+    assert [row["completion_id"] for row in read_books(database).entries] == [promise.completion_id]
+
+
+async def test_what_is_kept_for_a_time_is_forgotten_when_it_is_over(database: Database) -> None:
+    clock = Clock(START)
+    later = NOW + 10 * SECOND
+    async with replicas(database, clock, "here") as (here,):
+        promise = await here.promise(request_id="r", idempotent_until_us=later)
+        content = KeptContent(b"p" * 32, b"a" * 32, later, b"prompt", b"answer")
+        decision = KeptDecision("dec_1", SUBJECT, "learned", "chat_lite", "m", b"", b"", NOW, later)
+        await here.writer.settle(settlement(promise, content=content, decision=decision))
+        clock.at += 10
+        await here.sweeper.turn()
+        assert [len(rows_of(database, table)) for table in KEPT_FOR_A_TIME] == [1, 1, 1]
+        clock.at += 0.001
+        await here.sweeper.turn()
+        assert [len(rows_of(database, table)) for table in KEPT_FOR_A_TIME] == [0, 0, 0]
+    assert len(read_books(database).entries) == 1
