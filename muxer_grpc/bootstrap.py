@@ -25,9 +25,14 @@ from muxer_grpc.domain.figures import Figures
 from muxer_grpc.domain.ports import Provider, RateLimiter
 from muxer_grpc.domain.price_book import PriceSources
 from muxer_grpc.domain.profiles import ProfileEditor, Profiles
+from muxer_grpc.domain.resilience.attempts import AttemptRules
+from muxer_grpc.domain.resilience.breaker import BreakerRules
+from muxer_grpc.domain.resilience.health import Health
+from muxer_grpc.domain.resilience.retry_budget import RetryBudget
 from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.identity.authenticator import Authenticator
 from muxer_grpc.pipeline.decisions import Decisions
+from muxer_grpc.pipeline.failover import Resilience
 from muxer_grpc.pipeline.judge import Judge, JudgeRules
 from muxer_grpc.pipeline.pipeline import Pipeline
 from muxer_grpc.pipeline.price_updates import PriceUpdates
@@ -160,10 +165,11 @@ def assemble(
         new_id=new_id,
         classify=_classifier(chosen, thresholds).classify,
         live=figures.snapshot,
-        judge=_judge(chosen, profiles.catalogue, providers, thresholds, updates, now),
+        judge=_judge(chosen, profiles.catalogue, providers, thresholds, now, prices=updates),
         decisions=Decisions(chosen.routing.decision_seconds),
         books=None if storage is None else storage.books,
         limiter=limiter,
+        resilience=_resilience(chosen),
         now=now,
     )
     pipeline = Pipeline(surroundings)
@@ -193,6 +199,28 @@ def _why_profiles_stay(settings: Settings) -> str:
     return f"one of {workers} workers alone would change: set MUXER_CATALOGUE__PROFILES_FILE to a file"
 
 
+def _resilience(settings: Settings) -> Resilience:
+    """Reads how failures are survived."""
+    chosen, breaker = settings.resilience, settings.resilience.breaker
+    rules = AttemptRules(
+        most_attempts=chosen.max_attempts,
+        most_at_one_model=chosen.max_attempts_per_model,
+        first_wait=chosen.first_wait_seconds,
+        most_wait=chosen.most_wait_seconds,
+        first_token_seconds=chosen.first_token_seconds,
+        gap_seconds=chosen.gap_seconds,
+    )
+    breakers = BreakerRules(
+        consecutive_failures=breaker.consecutive_failures,
+        failure_share=breaker.failure_share,
+        least_calls=breaker.least_calls,
+        window_seconds=breaker.window_seconds,
+        open_seconds=breaker.open_seconds,
+        most_open_seconds=breaker.most_open_seconds,
+    )
+    return Resilience(rules, Health(breakers, enabled=breaker.enabled), RetryBudget(chosen.retry_share))
+
+
 def _classifier(settings: Settings, thresholds: Thresholds) -> Classifier:
     """Builds the classifier: rules, and the learned part unless it is switched off."""
     learned = load_learned() if settings.classifier_enabled else None
@@ -204,8 +232,9 @@ def _judge(
     catalogue: Catalogue,
     providers: Mapping[str, Provider],
     thresholds: Thresholds,
-    prices: PriceUpdates,
     now: Callable[[], float],
+    *,
+    prices: PriceUpdates,
 ) -> Judge | None:
     """Builds the judge, where one is configured. Raises ValueError when its model cannot be called, or has no price."""
     chosen = settings.classifier.judge

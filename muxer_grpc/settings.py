@@ -35,9 +35,11 @@ from muxer_grpc.providers.model_rows import ModelRow
 from muxer_grpc.providers.registry import adapters
 from muxer_grpc.settings_addresses import UNIX, checked_addresses, split_addresses
 from muxer_grpc.settings_budgets import BudgetSettings
+from muxer_grpc.settings_classifier import ClassifierSettings
 from muxer_grpc.settings_identity import IdentitySettings, check_exposure
 from muxer_grpc.settings_prices import PriceSettings
 from muxer_grpc.settings_rate_limits import RateLimitSettings
+from muxer_grpc.settings_resilience import ResilienceSettings
 from muxer_grpc.settings_storage import StorageSettings
 
 PREFIX = "MUXER_"
@@ -197,38 +199,6 @@ class RoutingSettings(_Area):
     )
 
 
-class JudgeSettings(_Area):
-    """A cheap model that is asked what kind of task a prompt is, where the classifier is in doubt."""
-
-    model: str = Field("", description="Name of a configured model; empty: nobody is asked.")
-    timeout_seconds: float = Field(2, gt=0, le=60, description="Longest wait for its answer, in seconds.")
-    budget_nano_usd_per_hour: int = Field(
-        100_000_000, ge=0, le=10**15, description="What it may cost in an hour, in nano-USD; beyond it nobody is asked."
-    )
-
-
-class ClassifierSettings(_Area):
-    """How prompts are classified."""
-
-    enabled: bool | None = Field(
-        None, description="Whether the learned classifier decides; otherwise rules alone. Default: as the mode has it."
-    )
-    low_confidence: float = Field(
-        0.4, ge=0, le=1, description="Below this confidence the judge is asked, where there is one."
-    )
-    direct_confidence: float = Field(
-        0.7, ge=0, le=1, description="From this confidence on, models' qualities are read by intent."
-    )
-    judge: JudgeSettings = Field(JudgeSettings(), description="A cheap model that settles doubts.")
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        if self.low_confidence > self.direct_confidence:
-            msg = "low_confidence is above direct_confidence; it must be at most that"
-            raise ValueError(msg)
-        return self
-
-
 class CatalogueSettings(_Area):
     """The models that can be chosen, beyond what providers say of theirs."""
 
@@ -307,6 +277,7 @@ class Settings(BaseSettings):
     catalogue: CatalogueSettings = Field(CatalogueSettings(), description="The models that can be chosen.")
     providers: dict[str, ProviderSettings] = Field({}, description="Providers by name.")
     prices: PriceSettings = Field(PriceSettings(), description="What models cost.")
+    resilience: ResilienceSettings = Field(ResilienceSettings(), description="How failures are survived.")
     storage: StorageSettings = Field(StorageSettings(), description="The database and what is kept in it.")
     budgets: BudgetSettings = Field(BudgetSettings(), description="The budgets that new users have.")
     rate_limits: RateLimitSettings = Field(RateLimitSettings(), description="Requests and tokens per minute.")

@@ -11,7 +11,7 @@ from muxer_grpc.domain.completion import Outcome, Summary
 from muxer_grpc.domain.enumeration import Named
 from muxer_grpc.domain.errors import FailureClass, Reason
 from muxer_grpc.domain.live import NOTHING_KNOWN, LiveFigures, LiveSnapshot
-from muxer_grpc.domain.money import NO_USAGE, Usage
+from muxer_grpc.domain.money import NO_USAGE, Usage, add_usage
 from muxer_grpc.domain.tasks import Intent
 
 WINDOW = 100
@@ -204,19 +204,6 @@ def merge(tallies: Sequence[Tally]) -> Tally:
 def _failures_since(tally: Tally, merged: Tally) -> int:
     recent = sum(1 for sample in tally.samples if sample.failed and sample.at > merged.last_success_at)
     return min(recent, tally.consecutive_failures)
-
-
-def add_usage(one: Usage, other: Usage) -> Usage:
-    """Sums counts; the source is that of the later one that has any."""
-    return Usage(
-        one.input_tokens + other.input_tokens,
-        one.cached_input_tokens + other.cached_input_tokens,
-        one.cache_write_tokens + other.cache_write_tokens,
-        one.output_tokens + other.output_tokens,
-        one.reasoning_tokens + other.reasoning_tokens,
-        other.source if other.source is not NO_USAGE.source else one.source,
-        one.cache_write_1h_tokens + other.cache_write_1h_tokens,
-    )
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -222,6 +222,30 @@ def _most_pico(price: Price, ends: int, input_tokens: int, output_tokens: int) -
     return min(ends, input_tokens) * dearest + output_tokens * max(price.output, price.reasoning)
 
 
+def add_usage(one: Usage, other: Usage) -> Usage:
+    """Sums counts; the source is that of the later one that has any."""
+    return Usage(
+        one.input_tokens + other.input_tokens,
+        one.cached_input_tokens + other.cached_input_tokens,
+        one.cache_write_tokens + other.cache_write_tokens,
+        one.output_tokens + other.output_tokens,
+        one.reasoning_tokens + other.reasoning_tokens,
+        other.source if other.source is not UsageSource.NONE else one.source,
+        one.cache_write_1h_tokens + other.cache_write_1h_tokens,
+    )
+
+
+def add_cost(one: Cost, other: Cost) -> Cost:
+    """Sums exact costs, kind by kind."""
+    return Cost(
+        one.input_pico + other.input_pico,
+        one.cached_input_pico + other.cached_input_pico,
+        one.cache_write_pico + other.cache_write_pico,
+        one.output_pico + other.output_pico,
+        one.reasoning_pico + other.reasoning_pico,
+    )
+
+
 def round_half_even(amount: int, divisor: int) -> int:
     """Divides with rounding half to even, in integers (`divisor` > 0)."""
     quotient, remainder = divmod(amount, divisor)

@@ -20,7 +20,7 @@ from muxer_grpc.domain.completion import (
     UsageReported,
 )
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
-from muxer_grpc.domain.money import FREE, NO_USAGE, Usage, UsageSource, cost_of
+from muxer_grpc.domain.money import FREE, NO_USAGE, Cost, Usage, UsageSource, cost_of
 from muxer_grpc.domain.ports import Provider
 from muxer_grpc.pipeline.time_limit import TimeLimit
 
@@ -37,6 +37,7 @@ class AttemptRun:
         self._request = request
         self._input_tokens = input_tokens
         self._began = time.perf_counter()
+        self._ended: float | None = None
         self._received_characters = 0
         self._usage: Usage | None = None
         self.first_token_at: float | None = None
@@ -54,8 +55,15 @@ class AttemptRun:
         """Tells whether a piece of the answer came."""
         return self.first_token_at is not None
 
-    async def deltas(self, limit: TimeLimit) -> AsyncGenerator[Delta, None]:
-        """Yields the pieces of the answer. Raises ProviderFailure, and what the limit raises when time is up."""
+    async def deltas(
+        self, limit: TimeLimit, first_token_seconds: float | None = None, gap_seconds: float | None = None
+    ) -> AsyncGenerator[Delta, None]:
+        """Yields the pieces of the answer. Raises ProviderFailure, and what the limit raises when time is up.
+
+        With timers, a provider that keeps silent for longer before its first piece, or between two, has failed.
+        """
+        silent = ProviderFailure(FailureClass.TIMEOUT, "the provider kept silent for longer than others could wait")
+        limit.have_patience(first_token_seconds, silent)
         try:
             async with aclosing(self._provider.stream(self._request)) as events:
                 while True:
@@ -71,12 +79,16 @@ class AttemptRun:
                         self.reported_model = event.reported_model
                     else:
                         self._note(event)
+                        if gap_seconds is not None:
+                            limit.have_patience(gap_seconds, silent)
                         yield event
             if self.finished is None:
                 raise ProviderFailure(FailureClass.PROTOCOL, "the adapter ended an answer without its end")
         except ProviderFailure as failure:
             self.failure = failure
             raise
+        finally:
+            self._ended = time.perf_counter()
 
     def _note(self, delta: Delta) -> None:
         if self.first_token_at is None:
@@ -97,6 +109,10 @@ class AttemptRun:
         output = -(-self._received_characters // CHARACTERS_PER_TOKEN)
         return Usage(input_tokens=self._input_tokens, output_tokens=output, source=UsageSource.ESTIMATED)
 
+    def cost(self) -> Cost:
+        """Gives what the attempt cost, as far as is known."""
+        return cost_of(self.usage(), self.model.price or FREE)
+
     def record(self, outcome: Outcome) -> Attempt:
         """Describes the attempt as it ended."""
         usage = self.usage()
@@ -107,7 +123,7 @@ class AttemptRun:
             outcome=outcome,
             usage=usage,
             cost=cost_of(usage, self.model.price or FREE),
-            duration=time.perf_counter() - self._began,
+            duration=(self._ended or time.perf_counter()) - self._began,
             time_to_first_token=None if self.first_token_at is None else self.first_token_at - self._began,
             failure_class=None if failure is None else failure.failure_class,
             http_status=0 if failure is None else failure.http_status,

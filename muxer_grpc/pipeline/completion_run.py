@@ -7,12 +7,12 @@ import time
 from collections.abc import Awaitable
 from dataclasses import replace
 
+from muxer_grpc.domain.catalogue import Model
 from muxer_grpc.domain.completion import (
     Completion,
     CompletionEvent,
     Folding,
     Outcome,
-    ProviderRequest,
     Summary,
 )
 from muxer_grpc.domain.decision import Decision
@@ -24,9 +24,11 @@ from muxer_grpc.domain.errors import (
     ProviderFailure,
 )
 from muxer_grpc.domain.ledger import KnownRequest
+from muxer_grpc.domain.money import add_cost, add_usage
 from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.tenancy import ContentStorage, Principal
 from muxer_grpc.pipeline.attempt import AttemptRun
+from muxer_grpc.pipeline.failover import AttemptChain
 from muxer_grpc.pipeline.failures import error_of
 from muxer_grpc.pipeline.settlement import Account, AccountRules, bounded_output
 from muxer_grpc.pipeline.surroundings import Surroundings
@@ -55,7 +57,7 @@ class CompletionRun:
         self._stream = stream
         self._completion_id = f"cmp_{around.new_id()}"
         self._began = time.perf_counter()
-        self._attempt: AttemptRun | None = None
+        self._chain: AttemptChain | None = None
         self._closed = False
         self._settled: Awaitable[None] | None = None
         books = around.books
@@ -68,7 +70,7 @@ class CompletionRun:
     async def reserve(self, limit: TimeLimit) -> KnownRequest | None:
         """Promises to pay, before anything is called; see Account.reserve. Without a promise there is no completion."""
         if self._account is not None:
-            models = (self._decision.selected,)
+            models = [candidate.model for candidate in (self._decision.candidates[0], *self._decision.fallbacks)]
             known = await self._account.reserve(models, self._around.fleet.catalogue, limit)
             if known is not None:
                 return known
@@ -76,21 +78,25 @@ class CompletionRun:
         self._around.observer.began()
         return None
 
-    def attempt(self) -> AttemptRun:
-        """Begins the attempt at the chosen model."""
-        model = self._decision.selected
-        books = self._around.books
-        rules = NO_RULES_OF_ACCOUNT if books is None else books.rules
-        input_tokens = self._decision.estimated_input_tokens
-        provider_request = ProviderRequest(
-            conversation=self._request.conversation,
-            model=model,
-            max_output_tokens=bounded_output(self._request, model, input_tokens, rules.default_max_output_tokens),
+    def attempts(self) -> AttemptChain:
+        """Begins the attempts."""
+        around, input_tokens = self._around, self._decision.estimated_input_tokens
+        self._chain = AttemptChain(
+            self._request,
+            self._decision,
+            around.resilience,
+            lambda number, request: AttemptRun(number, around.providers[request.model.provider], request, input_tokens),
+            self._bound,
             stream=self._stream,
         )
-        provider = self._around.providers[model.provider]
-        self._attempt = AttemptRun(1, provider, provider_request, input_tokens)
-        return self._attempt
+        return self._chain
+
+    def _bound(self, model: Model, spent_nano_usd: int) -> int | None:
+        """Bounds an attempt's output by the request, the model, and what is left of the promise."""
+        if self._account is not None:
+            return self._account.affordable(model, self._around.fleet.catalogue, spent_nano_usd)
+        tokens, default = self._decision.estimated_input_tokens, NO_RULES_OF_ACCOUNT.default_max_output_tokens
+        return bounded_output(self._request, model, tokens, default)
 
     def note(self, event: CompletionEvent) -> None:
         """Keeps a piece of the answer, where the whole is wanted at the end."""
@@ -99,22 +105,16 @@ class CompletionRun:
 
     def succeeded(self) -> Summary:
         """Ends a completion whose provider finished."""
-        return self._tell(self._summary(Outcome.FAILED if self._attempt is None else self._attempt.outcome()))
+        chain = self._chain
+        return self._tell(self._summary(Outcome.FAILED if chain is None else chain.attempts[-1].outcome()))
 
     def failed(self, failure: ProviderFailure) -> Summary:
-        """Ends a completion whose provider failed."""
-        attempt = self._attempt
-        model = self._decision.selected
-        _log.warning(
-            "attempt failed: provider=%s model=%s class=%s status=%d code=%s",
-            model.provider,
-            model.name,
-            failure.failure_class.value,
-            failure.http_status,
-            failure.vendor_code,
-        )
+        """Ends a completion of which no attempt answered; the first failure is the one that the caller is told."""
+        chain = self._chain
+        made = [] if chain is None else chain.attempts
+        model = made[0].model if made else self._decision.selected
         summary = self._summary(Outcome.FAILED)
-        return self._ended(summary, error_of(failure, model, summary, started=attempt is not None and attempt.started))
+        return self._ended(summary, error_of(failure, model, summary, started=chain is not None and chain.started))
 
     def stopped(self, error: MuxerError) -> Summary:
         """Ends a completion that ran out of time, or that the service had to end."""
@@ -129,6 +129,8 @@ class CompletionRun:
 
     def close(self) -> None:
         """Ends a completion that its caller left."""
+        if self._chain is not None:
+            self._chain.leave()
         if self.promised and not self._closed:
             self._tell(self._summary(Outcome.CANCELLED))
 
@@ -151,26 +153,29 @@ class CompletionRun:
         return self._tell(error.summary)
 
     def _summary(self, outcome: Outcome) -> Summary:
-        ended_at = time.perf_counter()
-        attempt = self._attempt
-        if attempt is None:
-            return Summary(self._completion_id, self._decision, outcome, duration=ended_at - self._began)
-        record = attempt.record(outcome)
-        first_token_at = attempt.first_token_at
-        finished = attempt.finished
+        duration = time.perf_counter() - self._began
+        made = [] if self._chain is None else self._chain.attempts
+        if not made:
+            return Summary(self._completion_id, self._decision, outcome, duration=duration)
+        last = made[-1]
+        records = [attempt.record(outcome if attempt is last else Outcome.FAILED) for attempt in made]
+        usage, cost = records[0].usage, records[0].cost
+        for record in records[1:]:
+            usage, cost = add_usage(usage, record.usage), add_cost(cost, record.cost)
+        first_token_at, finished = last.first_token_at, last.finished
         return Summary(
             completion_id=self._completion_id,
             decision=self._decision,
             outcome=outcome,
-            usage=record.usage,
-            cost=record.cost,
-            attempts=(record,),
-            duration=ended_at - self._began,
+            usage=usage,
+            cost=cost,
+            attempts=tuple(records),
+            duration=duration,
             time_to_first_token=None if first_token_at is None else first_token_at - self._began,
             finish_reason=None if finished is None else finished.reason,
             vendor_finish_reason="" if finished is None else finished.vendor_reason,
-            reported_model=attempt.reported_model,
-            answered_by=attempt.model,
+            reported_model=last.reported_model,
+            answered_by=last.model,
         )
 
     def _tell(self, summary: Summary) -> Summary:

@@ -43,14 +43,9 @@ class Resilience:
     jitter: Callable[[], float] = _random.random
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptBounds:
-    """Gives the bound on an attempt's output: `of` takes the model and what was spent already (nano-USD).
-
-    It gives None where no attempt at that model can be paid any more.
-    """
-
-    of: Callable[[Model, int], int | None]
+# Bounds an attempt's output in tokens, given the model and what was spent already (nano-USD); None where no attempt at
+# the model can be paid any more.
+Bound = Callable[[Model, int], int | None]
 
 
 class AttemptChain:
@@ -62,7 +57,7 @@ class AttemptChain:
         decision: Decision,
         resilience: Resilience,
         begin: Callable[[int, ProviderRequest], AttemptRun],
-        bounds: AttemptBounds,
+        bound: Bound,
         *,
         stream: bool,
     ) -> None:
@@ -70,7 +65,7 @@ class AttemptChain:
         self._decision = decision
         self._resilience = resilience
         self._begin = begin
-        self._bounds = bounds
+        self._bound = bound
         self._stream = stream
         self._candidates = (decision.candidates[0], *decision.fallbacks)
         self._failed: list[Failed] = []
@@ -142,7 +137,7 @@ class AttemptChain:
         spent = self.spent_nano_usd
         if not spent:
             return list(self._candidates)
-        return [c for c in self._candidates if self._bounds.of(c.model, spent) is not None]
+        return [c for c in self._candidates if self._bound(c.model, spent) is not None]
 
     @property
     def spent_nano_usd(self) -> int:
@@ -156,7 +151,7 @@ class AttemptChain:
         conversation = self._request.conversation
         if prefix:
             conversation = _continued(conversation, prefix)
-        bound = self._bounds.of(model, self.spent_nano_usd) or 1
+        bound = self._bound(model, self.spent_nano_usd) or 1
         stream, first = self._stream, step.first_token_seconds
         if first is not None and not stream:
             # A vendor's unary endpoint is silent until the whole answer is there, so that a silent target can only be

@@ -110,8 +110,7 @@ class Pipeline:
                 yield replay
                 return
             yield decision
-            attempt = completion.attempt()
-            async with aclosing(attempt.deltas(limit)) as deltas:
+            async with aclosing(completion.attempts().deltas(limit)) as deltas:
                 async for delta in deltas:
                     completion.note(delta)
                     yield delta

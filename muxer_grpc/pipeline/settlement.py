@@ -30,6 +30,8 @@ from muxer_grpc.domain.tokens import SLACK
 from muxer_grpc.pipeline.time_limit import TimeLimit
 
 DAY_SECONDS = 86_400
+# An attempt that could not write this many tokens is not worth making.
+LEAST_OUTPUT_TOKENS = 64
 
 _OUTCOMES = {
     Outcome.COMPLETE: EntryOutcome.COMPLETE,
@@ -142,17 +144,30 @@ class Account:
             idempotent_until_us=now_us + int(rules.request_id_seconds * MICROSECONDS),
         )
 
+    def affordable(self, model: Model, catalogue: Catalogue, spent: int) -> int | None:
+        """Bounds the output of a further attempt by what is left of the promise; None where that pays for too little.
+
+        So the attempts of a completion never cost more than was promised, however many of them were cut.
+        """
+        bound = self._output_of(model)
+        left = self._reserved - spent
+        if not spent or model.price is None or self._most_of(model, catalogue) <= left:
+            return bound
+        most_input = most_input_tokens(self._decision, model, catalogue)
+        of_thousand = most_it_can_cost(model.price, 0, 1_000)
+        left -= most_it_can_cost(model.price, most_input, 0)
+        tokens = min(bound, left * 1_000 // of_thousand) if of_thousand else bound
+        return tokens if tokens >= LEAST_OUTPUT_TOKENS else None
+
+    def _output_of(self, model: Model) -> int:
+        default = self._books.rules.default_max_output_tokens
+        return bounded_output(self._request, model, self._decision.estimated_input_tokens, default)
+
     def _most_of(self, model: Model, catalogue: Catalogue) -> int:
         if model.price is None:
             return 0
         most_input = most_input_tokens(self._decision, model, catalogue)
-        output = bounded_output(
-            self._request,
-            model,
-            self._decision.estimated_input_tokens,
-            self._books.rules.default_max_output_tokens,
-        )
-        return most_it_can_cost(model.price, most_input, output)
+        return most_it_can_cost(model.price, most_input, self._output_of(model))
 
     def settle(self, summary: Summary, completion: Callable[[], Completion | None], *, stream: bool) -> Awaitable[None]:
         """Books what a completion came to; `completion` gives the whole answer, and is asked only where it is kept."""

@@ -12,6 +12,7 @@ from muxer_grpc.domain.live import NOTHING_KNOWN, LiveSnapshot
 from muxer_grpc.domain.ports import CompletionObserver, Provider, RateLimiter
 from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.pipeline.decisions import Decisions
+from muxer_grpc.pipeline.failover import Resilience
 from muxer_grpc.pipeline.judge import Judge
 from muxer_grpc.pipeline.settlement import Bookkeeping
 
@@ -33,4 +34,5 @@ class Surroundings:
     decisions: Decisions = field(default_factory=Decisions)
     books: Bookkeeping | None = None
     limiter: RateLimiter | None = None
+    resilience: Resilience = field(default_factory=Resilience)
     now: Callable[[], float] = time.time

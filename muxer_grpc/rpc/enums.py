@@ -12,14 +12,31 @@ from muxer.v1 import (
     chat_pb2,
     completion_pb2,
     errors_pb2,
+    ledger_pb2,
+    ledger_service_pb2,
     metrics_pb2,
     price_service_pb2,
     principals_pb2,
     routing_pb2,
     tenant_service_pb2,
+    usage_service_pb2,
 )
 
-from muxer_grpc.domain import budgeting, chat, completion, decision, errors, figures, price_book, tasks, tenancy
+from muxer_grpc.domain import (
+    buckets,
+    budgeting,
+    chat,
+    completion,
+    decision,
+    errors,
+    figures,
+    ledger,
+    ledger_check,
+    price_book,
+    reporting,
+    tasks,
+    tenancy,
+)
 from muxer_grpc.domain.catalogue import Feature, Tier
 from muxer_grpc.domain.money import UsageSource
 from muxer_grpc.domain.routing import policy
@@ -60,6 +77,10 @@ SAFETY_ACTIONS = _by_name(tenancy.SafetyAction, tenant_service_pb2.SafetyAction,
 CONTENT_STORAGES = _by_name(tenancy.ContentStorage, tenant_service_pb2.ContentStorage, "CONTENT_STORAGE")
 BUDGET_PERIODS = _by_name(budgeting.Period, budget_service_pb2.BudgetPeriod, "BUDGET_PERIOD")
 PRICE_SOURCES = _by_name(price_book.PriceSource, price_service_pb2.PriceSource, "PRICE_SOURCE")
+ENTRY_OUTCOMES = _by_name(ledger.EntryOutcome, ledger_pb2.EntryOutcome, "ENTRY_OUTCOME")
+USAGE_DIMENSIONS = _by_name(reporting.UsageDimension, usage_service_pb2.UsageDimension, "USAGE_DIMENSION")
+TIME_BUCKETS = _by_name(buckets.BucketSize, usage_service_pb2.TimeBucket, "TIME_BUCKET")
+LEDGER_IMBALANCES = _by_name(ledger_check.Imbalance, ledger_service_pb2.LedgerImbalance, "LEDGER_IMBALANCE")
 PRICE_BOOK_KINDS = _by_name(price_book.BookKind, price_service_pb2.PriceBookKind, "PRICE_BOOK_KIND")
 
 ROLE_OF = _inverse(ROLES)
@@ -82,6 +103,9 @@ PRICE_BOOK_KIND_OF = {
     price_service_pb2.PRICE_BOOK_KIND_UNSPECIFIED: price_book.BookKind.STORED,
 }
 INTENT_OF = _inverse(INTENTS)
+ENTRY_OUTCOME_OF = _inverse(ENTRY_OUTCOMES)
+USAGE_DIMENSION_OF = _inverse(USAGE_DIMENSIONS)
+TIME_BUCKET_OF = _inverse(TIME_BUCKETS)
 FEATURE_OF = _inverse(FEATURES)
 DIMENSION_OF = _inverse(DIMENSIONS)
 TOOL_CHOICE_MODE_OF = {

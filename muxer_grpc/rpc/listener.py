@@ -22,8 +22,8 @@ UNIX_PREFIX = "unix:"
 # The last fuse far above our own limits: gRPC's own refusal has no details, and strikes health checks too.
 FUSE_FACTOR = 4
 
-# Bytes of metadata: up to the first bound all calls pass, beyond the second none. gRPC's own first bound of 8 KiB is less
-# than a long token and a forwarded certificate take together.
+# Bytes of metadata: up to the first bound all calls pass, beyond the second none. gRPC itself begins at 8 KiB, which
+# is less than a long token and a forwarded certificate take together.
 METADATA_BYTES = 16 * 1024
 MOST_METADATA_BYTES = 32 * 1024
 

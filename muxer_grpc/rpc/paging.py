@@ -16,7 +16,7 @@ from muxer_grpc.rpc.violations import Violations
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1_000
-MAX_TOKEN_CHARACTERS = 4_096
+MAX_TOKEN_CHARACTERS = 16_384
 
 Item = TypeVar("Item")
 

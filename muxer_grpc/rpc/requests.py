@@ -32,6 +32,9 @@ MAX_POLICY_NAMES = 200
 MAX_REQUEST_ID_CHARACTERS = 128
 _TOO_LONG = f"give at most {MAX_REQUEST_ID_CHARACTERS} characters"
 
+# PostgreSQL holds every text but one with this character.
+_NO_NUL = "give no NUL character"
+
 _AUTO = "auto"
 _MODEL_FIELD = "spec.requested_model"
 
@@ -55,8 +58,9 @@ def read_request(
     if len(found) == 1 and found[0].field == _MODEL_FIELD and found[0].rule == "unknown":
         raise ModelNotFound(spec.requested_model[:200], catalogue.nearest(spec.requested_model))
     if spec.request_id or spec.money_lease:
-        violations.check(len(spec.request_id) <= MAX_REQUEST_ID_CHARACTERS, "spec.request_id", "length", _TOO_LONG)
-        violations.check(len(spec.money_lease) <= MAX_REQUEST_ID_CHARACTERS, "spec.money_lease", "length", _TOO_LONG)
+        for path, name in (("spec.request_id", spec.request_id), ("spec.money_lease", spec.money_lease)):
+            violations.check(len(name) <= MAX_REQUEST_ID_CHARACTERS, path, "length", _TOO_LONG)
+            violations.check("\0" not in name, path, "characters", _NO_NUL)
     if spec.stream_recovery not in STREAM_RECOVERY_OF:
         violations.add("spec.stream_recovery", "unknown", f"{spec.stream_recovery} is not a stream recovery")
     violations.raise_if_any()
@@ -255,4 +259,5 @@ def _read_labels(spec: chat_pb2.CompletionSpec, violations: Violations) -> dict[
         violations.check(holds, path, "length", f"give keys of 1 to {MAX_LABEL_KEY_CHARACTERS} characters")
         short = len(value) <= MAX_LABEL_VALUE_CHARACTERS
         violations.check(short, path, "length", f"give values of up to {MAX_LABEL_VALUE_CHARACTERS} characters")
+        violations.check("\0" not in key + value, path, "characters", _NO_NUL)
     return labels

@@ -164,6 +164,7 @@ async def add_budget(connection: AsyncConnection, budget: Budget, actor: Actor) 
             for start, counter in counters.items()
         ],
     )
+    await tell_budgets_changed(connection, budget.tenant_id)
     await audit.append(
         connection, actor, "CreateBudget", resource_of(budget), tenant_id=budget.tenant_id, after=told_of(row)
     )

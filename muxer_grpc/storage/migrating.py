@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from muxer_grpc.storage.database import Database, told
@@ -19,6 +19,8 @@ FOLDER = Path(__file__).parent / "migrations"
 HEAD, BASE = "head", "base"
 # The revision that this version knows: the last of the files in migrations/versions, whose names begin with theirs.
 NEWEST = "0001"
+# A number that no other program of the same database uses for a lock of its own: `muxer` in ASCII.
+MIGRATION_LOCK = 0x6D75786572
 
 
 class SchemaState(Enum):
@@ -42,12 +44,23 @@ def migrate(database: Database, revision: str = HEAD) -> tuple[str, str]:
     from alembic import command
 
     engine = database.sync_engine()
+    if database.is_sqlite:
+        # To alter a table is to copy it and to drop the old one, with all that refers to its rows. So references are
+        # looked at in the end instead; they can be switched off before a transaction only.
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=OFF"))
     try:
         with engine.begin() as connection:
+            if not database.is_sqlite:
+                # A step may take long on large tables; and of several who migrate at once, the others wait.
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             before = revision_of(connection)
             config = _config(connection)
             down = revision == BASE or (revision != HEAD and revision < before)
             (command.downgrade if down else command.upgrade)(config, revision)
+            if database.is_sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                msg = f"the migration to {revision} leaves rows that refer to nothing: nothing was changed"
+                raise RuntimeError(msg)
             return before, revision_of(connection)
     except SQLAlchemyError as error:
         raise told(error) from error

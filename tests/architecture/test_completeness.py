@@ -19,7 +19,7 @@ from muxer_grpc.domain import errors
 from muxer_grpc.domain.errors import CompletionFailed, FailureClass, MuxerError, Reason
 from muxer_grpc.pipeline import failures
 from muxer_grpc.rpc import enums, health_messages, status
-from muxer_grpc.rpc.scopes import PROCESS_WIDE, REFLECTION, SCOPES
+from muxer_grpc.rpc.scopes import _ROWS, PROCESS_WIDE, REFLECTION, SCOPES
 
 PROTO = (Path(__file__).parents[2] / "protos/muxer/v1/errors.proto").read_text()
 # The comment lines before each value of ErrorReason.
@@ -90,4 +90,5 @@ def test_every_method_has_a_row_that_says_who_may_call_it_and_every_row_a_method
     methods = {f"/{service.full_name}/{method.name}" for service in services() for method in service.methods}
     methods |= {f"/{service}/ServerReflectionInfo" for service in REFLECTION}
     assert set(SCOPES) == methods
+    assert len(_ROWS) == len(SCOPES)
     assert methods >= PROCESS_WIDE

@@ -55,7 +55,7 @@ SETTINGS = (
     "settings_modes.py",
     "settings_prices.py",
     "settings_rate_limits.py",
-    "settings_storage.py",
+    "settings_classifier.py", "settings_resilience.py", "settings_storage.py",
 )
 EVERYONE = (
     "artefact.py",

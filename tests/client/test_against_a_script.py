@@ -166,6 +166,8 @@ async def test_key_and_trace_context_are_sent() -> None:
 def test_a_key_is_never_sent_in_the_clear_to_another_machine() -> None:
     with pytest.raises(ValueError, match="in the clear"):
         MuxerClient("muxer.example:443", api_key="secret")
+    with pytest.raises(ValueError, match="in the clear"):
+        MuxerClient(admin_target="muxer.example:443", api_key="secret")
     MuxerClient("muxer.example:443", api_key="secret", tls=TlsOptions()).close()
     MuxerClient("[::1]:50051", api_key="secret").close()
 

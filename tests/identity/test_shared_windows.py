@@ -181,7 +181,7 @@ async def test_redis_stopped_and_started_under_load_costs_no_caller_more_than_a_
         async def keep_asking() -> None:
             while not done.is_set():
                 seen[await outcome(limits.admit_request(who))] += 1
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.01)
 
         async with asyncio.TaskGroup() as asking:
             for _ in range(50):

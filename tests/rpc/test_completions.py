@@ -38,7 +38,7 @@ async def test_route_explains_all_candidates_and_exclusions() -> None:
     assert {c.model for c in decision.candidates} == {"acme/small", "acme/middle", "acme/large", "other/tiny"}
     assert [c.score for c in decision.candidates] == sorted((c.score for c in decision.candidates), reverse=True)
     assert decision.classification.intent == routing_pb2.INTENT_CHAT_LITE
-    assert (decision.policy_version, decision.price_book_version) == ("default-2", service.app.prices.book.version)
+    assert (decision.policy_version, decision.price_book_version) == ("default-3", service.app.prices.book.version)
     assert decision.fleet_version == "fleet-test"
     assert "is the best balance" in decision.explanation
     best = decision.candidates[0]

@@ -40,7 +40,7 @@ def fallback_chain(candidates: Sequence[Candidate], most: int) -> tuple[Candidat
         return tuple(candidates[1:])
     first = candidates[0].model
     chosen = list(range(1, most + 1))
-    wanted = (
+    wanted: tuple[Callable[[Model], bool], ...] = (
         lambda model: model.provider != first.provider,
         lambda model: model.context_window > first.context_window,
     )

@@ -41,8 +41,10 @@ class _Provider:
 class Health:
     """Knows which models may be called. All methods are of the loop's thread."""
 
-    def __init__(self, rules: BreakerRules | None = None) -> None:
+    def __init__(self, rules: BreakerRules | None = None, *, enabled: bool = True) -> None:
         self._rules = rules or BreakerRules()
+        # Switched off, only what operators do by hand counts.
+        self._enabled = enabled
         self._models: dict[str, Breaker] = {}
         self._providers: dict[str, _Provider] = {}
 
@@ -73,6 +75,8 @@ class Health:
         self, model: Model, failure_class: FailureClass, now: float, retry_after_seconds: float | None = None
     ) -> None:
         """Learns that an attempt at a model failed."""
+        if not self._enabled:
+            return
         treatment = TREATMENTS[failure_class]
         breaker, provider = self._of_model(model.name), self._of_provider(model.provider)
         if treatment.counts:
