@@ -17,6 +17,7 @@ from muxer_grpc.bootstrap_identity import open_identity
 from muxer_grpc.bootstrap_prices import kept_current, price_sources
 from muxer_grpc.bootstrap_providers import ConfiguredProvider, catalogue_of, configure_all
 from muxer_grpc.bootstrap_rate_limits import open_rate_limits
+from muxer_grpc.bootstrap_reports import lease_services, report_services
 from muxer_grpc.bootstrap_storage import Storage, open_storage
 from muxer_grpc.domain.catalogue import Catalogue
 from muxer_grpc.domain.classification.classifier import Classifier
@@ -31,6 +32,7 @@ from muxer_grpc.domain.resilience.health import Health
 from muxer_grpc.domain.resilience.retry_budget import RetryBudget
 from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.identity.authenticator import Authenticator
+from muxer_grpc.pipeline.alert_feed import AlertFeed
 from muxer_grpc.pipeline.decisions import Decisions
 from muxer_grpc.pipeline.failover import Resilience
 from muxer_grpc.pipeline.judge import Judge, JudgeRules
@@ -70,6 +72,8 @@ class App:
     limiter: RateLimiter | None = None
     # Those that need a database, by their full names.
     admin_services: Mapping[str, Servicer] = field(default_factory=dict)
+    data_services: Mapping[str, Servicer] = field(default_factory=dict)
+    alert_feed: AlertFeed | None = None
 
 
 @asynccontextmanager
@@ -186,9 +190,23 @@ def assemble(
         limiter=limiter,
         admin_services={
             price_service.SERVICE: price_service.PriceServicer(updates, now),
-            **({} if storage is None else account_services(chosen, storage.database, fleet, now=now, new_id=new_id)),
+            **({} if storage is None else _admin_services(chosen, storage, fleet, now)),
         },
+        data_services={}
+        if storage is None
+        else lease_services(chosen.money_leases, storage.database, storage.writer, now=now, new_id=new_id),
+        alert_feed=None if storage is None else storage.alert_feed,
     )
+
+
+def _admin_services(
+    settings: Settings, storage: Storage, fleet: Fleet, now: Callable[[], float]
+) -> dict[str, Servicer]:
+    """Gives the admin services that need a database."""
+    return {
+        **account_services(settings, storage.database, fleet, now=now, new_id=new_id),
+        **report_services(settings, storage.database, storage.alert_feed, fleet, now=now),
+    }
 
 
 def _why_profiles_stay(settings: Settings) -> str:

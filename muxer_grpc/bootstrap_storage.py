@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from muxer_grpc.bootstrap_admin import default_budgets
+from muxer_grpc.bootstrap_reports import open_webhook
+from muxer_grpc.domain.budgeting import BudgetAlert
 from muxer_grpc.domain.ports import Directory
+from muxer_grpc.pipeline.alert_feed import AlertFeed, AlertTold
 from muxer_grpc.pipeline.settlement import AccountRules, Bookkeeping
 from muxer_grpc.rpc.documents import WireDocuments
 from muxer_grpc.settings import Settings
+from muxer_grpc.storage.alerts import AlertTable
 from muxer_grpc.storage.database import Database
 from muxer_grpc.storage.directory import DirectoryTable
 from muxer_grpc.storage.migrating import make_ready
@@ -33,15 +37,28 @@ class Storage:
     writer: LedgerWriter
     books: Bookkeeping
     directory: Directory
+    alert_feed: AlertFeed
 
 
 @asynccontextmanager
 async def open_storage(settings: Settings, instance_id: str) -> AsyncGenerator[Storage, None]:
     """Opens the database, and posts what is left on leaving. Raises SchemaUnfit, StorageUnavailable."""
+    # Alerts that the last postings raise are sent too.
+    async with open_webhook(settings.alerts) as send, _opened(settings, instance_id, send) as storage:
+        yield storage
+
+
+@asynccontextmanager
+async def _opened(
+    settings: Settings, instance_id: str, send: Callable[[BudgetAlert], None] | None
+) -> AsyncGenerator[Storage, None]:
     chosen = settings.storage
     database = Database(chosen.url.get_secret_value())
     await asyncio.to_thread(make_ready, database)
-    writer = LedgerWriter(database, WriterRules(chosen.patience_seconds, chosen.settle_seconds))
+    feed = AlertFeed(AlertTable(database))
+    writer = LedgerWriter(
+        database, WriterRules(chosen.patience_seconds, chosen.settle_seconds), alerted=AlertTold(feed, send)
+    )
     sweeper = Sweeper(database, writer, instance_id, chosen.lease_seconds, time.time)
     sweeping = asyncio.create_task(sweeper.run())
     rules = AccountRules(
@@ -56,7 +73,7 @@ async def open_storage(settings: Settings, instance_id: str) -> AsyncGenerator[S
         directory = DirectoryTable(
             database, default_budgets(settings.budgets), now=time.time, new_id=lambda: secrets.token_hex(ID_BYTES)
         )
-        yield Storage(database, writer, books, directory)
+        yield Storage(database, writer, books, directory, feed)
     finally:
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)

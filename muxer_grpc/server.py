@@ -52,6 +52,8 @@ class RunningServer:
         listeners = [listener for listener in (self.data, self.admin) if listener is not None]
         for listener in listeners:
             listener.health.drain()
+        if self.app.alert_feed is not None:
+            self.app.alert_feed.close()
         if self.announce_seconds:
             await asyncio.sleep(self.announce_seconds)
         ending = min(ENDING_SECONDS, ENDING_SHARE * self.grace_seconds)
@@ -80,7 +82,7 @@ async def running_server(settings: Settings, *, reuse_port: bool = False) -> Asy
             app=app,
             data=Listener(
                 _options(settings, settings.server.listen, reuse_port=reuse_port),
-                {muxer_service.SERVICE: app.muxer},
+                {muxer_service.SERVICE: app.muxer, **app.data_services},
                 calls,
             ),
             admin=_admin_listener(settings, app, calls, reuse_port=reuse_port),

@@ -34,9 +34,11 @@ from muxer_grpc.providers.base_urls import check_key, checked_base_url
 from muxer_grpc.providers.model_rows import ModelRow
 from muxer_grpc.providers.registry import adapters
 from muxer_grpc.settings_addresses import UNIX, checked_addresses, split_addresses
+from muxer_grpc.settings_alerts import AlertSettings
 from muxer_grpc.settings_budgets import BudgetSettings
 from muxer_grpc.settings_classifier import ClassifierSettings
 from muxer_grpc.settings_identity import IdentitySettings, check_exposure
+from muxer_grpc.settings_leases import MoneyLeaseSettings
 from muxer_grpc.settings_prices import PriceSettings
 from muxer_grpc.settings_rate_limits import RateLimitSettings
 from muxer_grpc.settings_resilience import ResilienceSettings
@@ -174,8 +176,8 @@ class TlsSettings(_Area):
         if self.certificate_file is None and (self.client_ca_file or self.require_client_certificate):
             msg = "client certificates need TLS: set certificate_file and key_file"
             raise ValueError(msg)
-        if self.require_client_certificate and self.client_ca_file is None:
-            msg = "require_client_certificate needs client_ca_file"
+        if self.require_client_certificate != (self.client_ca_file is not None):
+            msg = "require_client_certificate needs client_ca_file, which has no effect without it"
             raise ValueError(msg)
         missing = [
             str(path)
@@ -280,6 +282,10 @@ class Settings(BaseSettings):
     resilience: ResilienceSettings = Field(ResilienceSettings(), description="How failures are survived.")
     storage: StorageSettings = Field(StorageSettings(), description="The database and what is kept in it.")
     budgets: BudgetSettings = Field(BudgetSettings(), description="The budgets that new users have.")
+    money_leases: MoneyLeaseSettings = Field(
+        MoneyLeaseSettings(), description="Money that callers hold for many calls together."
+    )
+    alerts: AlertSettings = Field(AlertSettings(), description="Whom to tell of budgets that are nearly spent.")
     rate_limits: RateLimitSettings = Field(RateLimitSettings(), description="Requests and tokens per minute.")
     log: LogSettings = Field(LogSettings(), description="Logs.")
 

@@ -10,7 +10,19 @@ from typing import Any
 
 import typer
 
-from muxer_grpc.cli import calls, classifying, configuration, prices, serving
+from muxer_grpc.cli import (
+    audit,
+    budgets,
+    calls,
+    classifying,
+    configuration,
+    keys,
+    migrating,
+    prices,
+    serving,
+    tenants,
+    users,
+)
 
 CALL_FAILED = 1
 USAGE = 2
@@ -29,7 +41,13 @@ app.command("complete")(calls.complete)
 app.command("metrics")(calls.metrics)
 app.command("models")(calls.models)
 app.command("providers")(calls.providers)
+app.add_typer(tenants.app, name="tenants")
+app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
+app.add_typer(budgets.app, name="budgets")
+app.command("audit")(audit.audit)
 app.add_typer(prices.app, name="prices")
+app.command("migrate")(migrating.migrate)
 app.command("classify")(classifying.classify)
 app.command("check-config")(configuration.check_config)
 app.command("settings-doc")(configuration.settings_doc)
@@ -65,10 +83,14 @@ def _told(error: Exception) -> tuple[int, str] | None:
     """Gives the exit code and the line for an error that a user can mend; None for a defect."""
     from muxer_client import MuxerError
 
+    from muxer_grpc.domain import errors
     from muxer_grpc.settings_loading import SettingsError
 
     if isinstance(error, SettingsError):
         return USAGE, "\nmuxer: ".join(error.problems)
+    if isinstance(error, errors.MuxerError):  # of a command that needs no service
+        told = "".join(f"\n  {each.field}: {each.description}" for each in getattr(error, "violations", ()))
+        return CALL_FAILED, f"{error.reason.value}: {error.message}{told}"
     if isinstance(error, MuxerError):
         fields = "".join(f"\n  {field}: {text}" for field, text in error.violations.items())
         models = "".join(f"\n  {model}: {text}" for model, text in error.exclusions.items())

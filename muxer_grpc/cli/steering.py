@@ -53,16 +53,16 @@ def steering(
         "fall_back": fall_back or None,
         "strategy": strategy,
         "quality_target": quality_target,
-        "weights": _numbers("--weights", weights),
-        "model_weights": _numbers("--model-weights", model_weights),
+        "weights": numbers("--weights", weights),
+        "model_weights": numbers("--model-weights", model_weights),
         "max_latency": max_latency,
-        "max_cost_nano_usd": None if max_cost is None else _nano_usd("--max-cost", max_cost),
+        "max_cost_nano_usd": None if max_cost is None else nano_usd("--max-cost", max_cost),
         "allowed_providers": provider or None,
         "allowed_regions": region or None,
     }
 
 
-def _numbers(option: str, texts: list[str] | None) -> dict[str, float] | None:
+def numbers(option: str, texts: list[str] | None) -> dict[str, float] | None:
     """Reads `name=number` pairs, separated by commas or given one by one."""
     if not texts:
         return None
@@ -83,7 +83,8 @@ def _numbers(option: str, texts: list[str] | None) -> dict[str, float] | None:
     return numbers
 
 
-def _nano_usd(option: str, text: str) -> int:
+def nano_usd(option: str, text: str) -> int:
+    """Reads an amount in USD, exactly. Raises ValueError on what is none, or is finer than a nano-USD."""
     try:
         nano = Decimal(text).scaleb(NANO_DIGITS)
         holds = abs(nano) < MAX_NANO_USD and nano == nano.to_integral_value()

@@ -162,7 +162,8 @@ class Attempt:
 class Summary:
     """How a completion ended, what it used and what it costs. Durations are in seconds.
 
-    `error` is set if and only if the outcome is FAILED or CANCELLED.
+    `error` is set if and only if the outcome is FAILED or CANCELLED. With `cache_hit` it tells of an answer that was
+    kept: nothing was used, and `saved_nano_usd` is what it had cost.
     """
 
     completion_id: str
@@ -178,6 +179,8 @@ class Summary:
     reported_model: str = ""
     answered_by: Model | None = None
     error: MuxerError | None = field(default=None, compare=False)
+    cache_hit: bool = False
+    saved_nano_usd: int = 0
 
     @property
     def error_reason(self) -> Reason | None:
@@ -187,9 +190,13 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """The answer to an earlier request of the same id, as it was written down. Stands alone: no other event comes."""
+    """An answer that was given before, as it was written down. Stands alone: no other event comes.
+
+    `seconds` is what this call took, to be told in place of the times that are written there; None: those stand.
+    """
 
     document: bytes
+    seconds: float | None = None
 
 
 CompletionEvent = Decision | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | AttemptSwitched | Summary

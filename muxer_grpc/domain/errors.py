@@ -8,7 +8,9 @@ MuxerError
 │   └── ContextTooLong        ... and the only obstacle is the length of the input
 ├── DecisionExpired           a decision that is not known, or no longer
 ├── DecisionStale             a decision whose model may no longer answer
-├── Unauthenticated, PermissionDenied, BudgetExceeded, RateLimited, ...: see refusals.py
+├── Unauthenticated, PermissionDenied, BudgetExceeded, MoneyLeaseExceeded, MoneyLeaseEnded, RateLimited,
+│   StorageUnavailable, RequestConflict, AnswerNotKept, SafetyBlocked, ResourceExists, RevisionConflict,
+│   PreconditionFailed, NoProviderAvailable, DeadlineTooShort    of identity, money and storage: see refusals.py
 ├── CompletionFailed          providers were called; carries what was tried
 ├── Overloaded, Draining      refused before any work
 ├── DeadlineExceeded, Cancelled

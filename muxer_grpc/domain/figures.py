@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from muxer_grpc.domain.completion import Outcome, Summary
+from muxer_grpc.domain.catalogue import Model
+from muxer_grpc.domain.completion import Attempt, Outcome, Summary
+from muxer_grpc.domain.decision import Decision
 from muxer_grpc.domain.enumeration import Named
 from muxer_grpc.domain.errors import FailureClass, Reason
 from muxer_grpc.domain.live import NOTHING_KNOWN, LiveFigures, LiveSnapshot
@@ -113,14 +115,21 @@ class Figures:
     def ended(self, summary: Summary, now: float) -> None:
         """Adds an ended completion; `now` is in seconds since the epoch."""
         self.in_flight -= 1
+        self._stale = True
         decision = summary.decision
-        model = summary.answered_by or decision.selected
+        attempts = summary.attempts
+        for attempt in attempts[:-1]:
+            # Others took over: what it failed by, used and cost is its own model's.
+            _add_attempt(self._tally_of(attempt.model, decision), attempt, now)
+        last = attempts[-1] if attempts else None
+        _add(self._tally_of(summary.answered_by or decision.selected, decision), summary, last, now)
+
+    def _tally_of(self, model: Model, decision: Decision) -> Tally:
         key = Key(model.provider, model.name, decision.classification.intent, decision.strategy)
         tally = self._tallies.get(key)
         if tally is None:
             tally = self._tallies[key] = Tally()
-        _add(tally, summary, now)
-        self._stale = True
+        return tally
 
     def snapshot(self, now: float) -> LiveSnapshot:
         """Gives how each model does, at most SNAPSHOT_SECONDS old, so that choices among like requests stay alike."""
@@ -153,15 +162,26 @@ class Figures:
 _BLAMELESS = frozenset({FailureClass.CALLER_FAULT, FailureClass.CONTEXT_LENGTH, FailureClass.CONTENT_FILTER})
 
 
-def _add(tally: Tally, summary: Summary, now: float) -> None:
+def _add_attempt(tally: Tally, attempt: Attempt, now: float) -> None:
+    tally.requests += 1
+    tally.usage = add_usage(tally.usage, attempt.usage)
+    tally.cost_nano_usd += attempt.cost.total_nano
+    tally.last_at = now
+    tally.failures[attempt.failure_class or FailureClass.PROTOCOL] += 1
+    tally.consecutive_failures += 1
+    blameless = attempt.failure_class in _BLAMELESS
+    tally.samples.append(Sample(now, attempt.duration, attempt.time_to_first_token, True, blameless))
+
+
+def _add(tally: Tally, summary: Summary, last: Attempt | None, now: float) -> None:
     failed = summary.outcome is Outcome.FAILED
     blameless = summary.outcome is Outcome.CANCELLED
     tally.requests += 1
-    tally.usage = add_usage(tally.usage, summary.usage)
-    tally.cost_nano_usd += summary.cost.total_nano
+    tally.usage = add_usage(tally.usage, summary.usage if last is None else last.usage)
+    tally.cost_nano_usd += (summary.cost if last is None else last.cost).total_nano
     tally.last_at = now
     if failed:
-        last_class = summary.attempts[-1].failure_class if summary.attempts else None
+        last_class = None if last is None else last.failure_class
         tally.failures[last_class or FailureClass.PROTOCOL] += 1
         blameless = last_class in _BLAMELESS or summary.error_reason is Reason.DRAINING
         tally.consecutive_failures += 1
@@ -172,7 +192,11 @@ def _add(tally: Tally, summary: Summary, now: float) -> None:
         tally.consecutive_failures = 0
         tally.last_success_at = now
     unfinished = failed or summary.outcome is Outcome.CANCELLED
-    tally.samples.append(Sample(now, summary.duration, summary.time_to_first_token, unfinished, blameless))
+    if last is None or len(summary.attempts) == 1:
+        duration, first_token = summary.duration, summary.time_to_first_token
+    else:
+        duration, first_token = last.duration, last.time_to_first_token
+    tally.samples.append(Sample(now, duration, first_token, unfinished, blameless))
 
 
 def merge(tallies: Sequence[Tally]) -> Tally:
@@ -227,6 +251,7 @@ def live_figures(tally: Tally) -> LiveFigures:
         consecutive_failures=len(list(takewhile(bool, reversed(telling)))),
         cost_per_1k_nano_usd=round(tally.cost_nano_usd * 1000 / tokens) if tokens else 0,
         last_request_at=tally.last_at,
+        p95_seconds=float(f"{percentile(latencies, 0.95):.2g}") if latencies else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -205,21 +205,39 @@ def most_it_can_cost(price: Price, input_tokens: int, output_tokens: int) -> int
     The counts bound all input and all output; the dearest kind of either counts, in the dearest tier that the input can
     reach. No usage within these bounds costs more, and there is one that costs as much.
     """
-    most = _most_pico(
-        price, price.tiers[0].above_input_tokens if price.tiers else input_tokens, input_tokens, output_tokens
-    )
-    for number, tier in enumerate(price.tiers):
-        if input_tokens <= tier.above_input_tokens:
-            break
-        ends = price.tiers[number + 1].above_input_tokens if number + 1 < len(price.tiers) else input_tokens
-        most = max(most, _most_pico(tier.price, ends, input_tokens, output_tokens))
+    most = max(inputs + output_tokens * output for inputs, output in _dearest(price, input_tokens))
     return round_half_even(most, PICO_PER_NANO)
 
 
-def _most_pico(price: Price, ends: int, input_tokens: int, output_tokens: int) -> int:
-    """Gives the most that a request costs in a tier that ends with so many input tokens, in pico-USD."""
+def most_output_within(price: Price, input_tokens: int, nano_usd: int, bound: int) -> int:
+    """Gives how many output tokens, up to a bound, a request can have so that it costs at most so much.
+
+    With that many, `most_it_can_cost` is at most `nano_usd`. It is -1 where the input alone can cost more.
+    """
+    most = bound
+    for inputs, output in _dearest(price, input_tokens):
+        left = nano_usd * PICO_PER_NANO - inputs
+        if left < 0:
+            return -1
+        if output:
+            most = min(most, left // output)
+    return most
+
+
+def _dearest(price: Price, input_tokens: int) -> Iterator[tuple[int, int]]:
+    """Gives the most that all input can cost, and the most of an output token, in each tier that it can reach."""
+    reached = price
+    for tier in price.tiers:
+        if input_tokens <= tier.above_input_tokens:
+            break
+        yield _dearest_of(reached, tier.above_input_tokens)
+        reached = tier.price
+    yield _dearest_of(reached, input_tokens)
+
+
+def _dearest_of(price: Price, input_tokens: int) -> tuple[int, int]:
     dearest = max(price.input, price.cached_input, price.cache_write, price.cache_write_1h)
-    return min(ends, input_tokens) * dearest + output_tokens * max(price.output, price.reasoning)
+    return input_tokens * dearest, max(price.output, price.reasoning)
 
 
 def add_usage(one: Usage, other: Usage) -> Usage:

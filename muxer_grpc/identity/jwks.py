@@ -63,7 +63,7 @@ def _read_key(row: dict[str, Any]) -> tuple[str, PublicKey | None]:
     for_something_else = row.get("use", "sig") != "sig" or row.get("alg", algorithm) != algorithm
     if isinstance(operations, list) and "verify" not in operations:
         for_something_else = True
-    if algorithm is None or for_something_else or "d" in row:
+    if algorithm is None or for_something_else:
         return "", None
     try:
         key = RSAAlgorithm.from_jwk(row) if algorithm == "RS256" else ECAlgorithm.from_jwk(row)

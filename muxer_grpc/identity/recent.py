@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
-from functools import partial
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -57,8 +56,8 @@ class RecentLookups(Generic[Key, Value]):
         task = self._under_way.get(key)
         if task is None:
             task = self._under_way[key] = asyncio.create_task(self._fresh(key, now))
-            task.add_done_callback(partial(self._ended, key))
-        # One who goes away must not take the answer from the others.
+            task.add_done_callback(lambda _task: self._under_way.pop(key))
+        # One who goes away must not take the answer from the others. An error that nobody waits for is not logged.
         return await asyncio.shield(task)
 
     async def _fresh(self, key: Key, now: float) -> Value | None:
@@ -71,12 +70,6 @@ class RecentLookups(Generic[Key, Value]):
             self._absent.pop(key, None)
             _remember(self._found, key, (now, now + self._found_seconds, value), self._most)
         return value
-
-    def _ended(self, key: Key, task: asyncio.Task[Value | None]) -> None:
-        del self._under_way[key]
-        if not task.cancelled():
-            # Whoever waited has the error; when all have gone, nobody needs it.
-            task.exception()
 
 
 def _remember(entries: dict[Key, _Entry[Value]], key: Key, entry: _Entry[Value], most: int) -> None:

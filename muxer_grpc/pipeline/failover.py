@@ -216,9 +216,8 @@ class AttemptChain:
     def _nothing_open(self, now: float) -> ProviderFailure:
         """Says that no breaker lets a call pass, and when the first one may."""
         names = {c.model.name for c in self._candidates} | {f"{c.model.provider}/" for c in self._candidates}
-        blocked = self._resilience.health.blocked(now)
-        opens = [told.until for name, told in blocked.items() if name in names and told.until > now]
-        wait = min(opens) - now if opens else None
+        resting = self._resilience.health.resting(now)
+        wait = min((rest.seconds for name, rest in resting.items() if name in names and rest.seconds > 0), default=None)
         return ProviderFailure(FailureClass.OVERLOAD, "no breaker lets a call pass", retry_after_seconds=wait)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -64,8 +65,9 @@ class Pipeline:
             classification,
             decision_id=f"dec_{around.new_id()}",
             now=now,
-            live=around.live(now),
+            live=around.resilience.health.over(around.live(now), asyncio.get_running_loop().time()),
             dry_run=dry_run,
+            seconds_left=limit.seconds_left,
         )
 
     def take_up(self, request: CompletionRequest, earlier: EarlierDecision, principal: Principal) -> Decision:

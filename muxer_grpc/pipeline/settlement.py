@@ -20,7 +20,7 @@ from muxer_grpc.domain.ledger import (
     Reservation,
     Settlement,
 )
-from muxer_grpc.domain.money import PICO_PER_NANO, most_it_can_cost, round_half_even
+from muxer_grpc.domain.money import PICO_PER_NANO, most_it_can_cost, most_output_within, round_half_even
 from muxer_grpc.domain.ports import Accounts, Documents, Sealer
 from muxer_grpc.domain.refusals import BudgetExceeded, MoneyLeaseEnded, MoneyLeaseExceeded, StorageUnavailable
 from muxer_grpc.domain.routing.policy import CompletionRequest
@@ -154,9 +154,7 @@ class Account:
         if not spent or model.price is None or self._most_of(model, catalogue) <= left:
             return bound
         most_input = most_input_tokens(self._decision, model, catalogue)
-        of_thousand = most_it_can_cost(model.price, 0, 1_000)
-        left -= most_it_can_cost(model.price, most_input, 0)
-        tokens = min(bound, left * 1_000 // of_thousand) if of_thousand else bound
+        tokens = most_output_within(model.price, most_input, left, bound)
         return tokens if tokens >= LEAST_OUTPUT_TOKENS else None
 
     def _output_of(self, model: Model) -> int:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from muxer.v1 import chat_pb2, completion_pb2, muxer_service_pb2
 
-from muxer_grpc.domain.completion import Completion
+from muxer_grpc.domain.completion import Completion, Replay
 from muxer_grpc.domain.decision import Decision
-from muxer_grpc.rpc.replies import complete_response, written_decision
+from muxer_grpc.rpc.replies import NANOS, complete_response, written_decision
+from muxer_grpc.rpc.written import Written
 
 
 class WireDocuments:
@@ -23,16 +24,32 @@ class WireDocuments:
         return complete_response(completion).SerializeToString()
 
 
-def replayed(document: bytes) -> Iterator[muxer_service_pb2.StreamCompleteResponse]:
+def whole_reply(replay: Replay) -> muxer_service_pb2.CompleteResponse | Written:
+    """Tells a kept answer in one reply."""
+    return Written(replay.document) if replay.seconds is None else _reply_of(replay)
+
+
+def replayed(replay: Replay) -> Iterator[muxer_service_pb2.StreamCompleteResponse]:
     """Tells a kept answer as a stream: the decision, a delta for each part, the summary."""
     reply = muxer_service_pb2.StreamCompleteResponse
-    whole = muxer_service_pb2.CompleteResponse.FromString(document)
+    whole = _reply_of(replay)
     yield reply(decision=whole.decision)
     calls = 0
     for part in whole.message.parts:
         yield _delta(part, calls)
         calls += part.HasField("tool_call")
     yield reply(summary=whole.summary)
+
+
+def _reply_of(replay: Replay) -> muxer_service_pb2.CompleteResponse:
+    """Reads a kept answer, with the times of this call where they are to be told."""
+    whole = muxer_service_pb2.CompleteResponse.FromString(replay.document)
+    if replay.seconds is not None:
+        # All of it is there at once.
+        nanos = round(replay.seconds * NANOS)
+        whole.summary.duration.FromNanoseconds(nanos)
+        whole.summary.time_to_first_token.FromNanoseconds(nanos)
+    return whole
 
 
 def _delta(part: chat_pb2.ContentPart, index: int) -> muxer_service_pb2.StreamCompleteResponse:

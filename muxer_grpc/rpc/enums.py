@@ -73,6 +73,7 @@ USAGE_SOURCES = {
 ROLES = _by_name(chat.Role, chat_pb2.Role, "ROLE")
 PRINCIPAL_ROLES = _by_name(tenancy.Role, principals_pb2.PrincipalRole, "PRINCIPAL_ROLE")
 STREAM_RECOVERIES = _by_name(policy.StreamRecovery, chat_pb2.StreamRecovery, "STREAM_RECOVERY")
+CACHE_MODES = _by_name(policy.CacheMode, chat_pb2.CacheMode, "CACHE_MODE")
 SAFETY_ACTIONS = _by_name(tenancy.SafetyAction, tenant_service_pb2.SafetyAction, "SAFETY_ACTION")
 CONTENT_STORAGES = _by_name(tenancy.ContentStorage, tenant_service_pb2.ContentStorage, "CONTENT_STORAGE")
 BUDGET_PERIODS = _by_name(budgeting.Period, budget_service_pb2.BudgetPeriod, "BUDGET_PERIOD")
@@ -89,6 +90,7 @@ STREAM_RECOVERY_OF = {
     **_inverse(STREAM_RECOVERIES),
     chat_pb2.STREAM_RECOVERY_UNSPECIFIED: policy.StreamRecovery.RESTART,
 }
+CACHE_MODE_OF = {**_inverse(CACHE_MODES), chat_pb2.CACHE_MODE_UNSPECIFIED: policy.CacheMode.DEFAULT}
 SAFETY_ACTION_OF = {
     **_inverse(SAFETY_ACTIONS),
     tenant_service_pb2.SAFETY_ACTION_UNSPECIFIED: tenancy.SafetyAction.ALLOW,

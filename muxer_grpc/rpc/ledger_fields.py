@@ -93,7 +93,7 @@ def usage_message(usage: Usage) -> billing_pb2.Usage:
         cache_write_1h_tokens=usage.cache_write_1h_tokens,
         output_tokens=usage.output_tokens,
         reasoning_tokens=usage.reasoning_tokens,
-        source=USAGE_SOURCES[usage.source],  # type: ignore[arg-type]
+        source=USAGE_SOURCES[usage.source],
     )
 
 

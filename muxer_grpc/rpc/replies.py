@@ -215,6 +215,8 @@ def summary_message(summary: completion.Summary) -> completion_pb2.CompletionSum
         time_to_first_token=None if first is None else duration_message(first),
         simulated=answered_by is not None and answered_by.simulated,
         vendor_finish_reason=summary.vendor_finish_reason,
+        cache_hit=summary.cache_hit,
+        saved_nano_usd=summary.saved_nano_usd,
     )
 
 

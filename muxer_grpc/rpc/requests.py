@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from google.protobuf import struct_pb2
@@ -21,6 +21,7 @@ from muxer_grpc.domain.routing.policy import (
 )
 from muxer_grpc.domain.routing.ranking import known_strategies
 from muxer_grpc.rpc.aims import read_max_latency, read_quality_target, read_weight, read_weights
+from muxer_grpc.rpc.caching import read_cache_wish
 from muxer_grpc.rpc.conversations import read_conversation
 from muxer_grpc.rpc.enums import FEATURE_OF, STREAM_RECOVERY_OF
 from muxer_grpc.rpc.violations import Violations, quote
@@ -40,9 +41,9 @@ _MODEL_FIELD = "spec.requested_model"
 
 
 def read_request(
-    spec: chat_pb2.CompletionSpec, catalogue: Catalogue, *, keeps_content: bool = False
+    spec: chat_pb2.CompletionSpec, catalogue: Catalogue, *, keeps_content: bool = False, caches: bool = False
 ) -> CompletionRequest:
-    """Reads a request; with `keeps_content` it holds the spec itself too.
+    """Reads a request; with `keeps_content` it holds the spec itself too, with `caches` what the cache knows it by.
 
     Raises InvalidRequest with all violations, or ModelNotFound when an unknown requested model is the only one.
     """
@@ -53,7 +54,7 @@ def read_request(
         _check_contradictions(requested, policy, violations)
     options = _read_vendor_options(spec, catalogue, violations) if spec.HasField("vendor_options") else {}
     conversation = read_conversation(spec, options, violations)
-    labels = _read_labels(spec, violations) if spec.labels else {}
+    labels = read_labels(spec.labels, "spec.labels", violations) if spec.labels else {}
     found = violations.found
     if len(found) == 1 and found[0].field == _MODEL_FIELD and found[0].rule == "unknown":
         raise ModelNotFound(spec.requested_model[:200], catalogue.nearest(spec.requested_model))
@@ -63,6 +64,7 @@ def read_request(
             violations.check("\0" not in name, path, "characters", _NO_NUL)
     if spec.stream_recovery not in STREAM_RECOVERY_OF:
         violations.add("spec.stream_recovery", "unknown", f"{spec.stream_recovery} is not a stream recovery")
+    cache = read_cache_wish(spec, violations, caches=caches)
     violations.raise_if_any()
     return CompletionRequest(
         conversation,
@@ -73,6 +75,7 @@ def read_request(
         spec.money_lease,
         spec.SerializeToString(deterministic=True) if keeps_content else b"",
         STREAM_RECOVERY_OF.get(spec.stream_recovery, StreamRecovery.RESTART),
+        cache,
     )
 
 
@@ -250,14 +253,15 @@ def _plain(value: struct_pb2.Value) -> Any:
     return None if kind in (None, "null_value") else getattr(value, kind)
 
 
-def _read_labels(spec: chat_pb2.CompletionSpec, violations: Violations) -> dict[str, str]:
-    labels = dict(spec.labels)
-    violations.check(len(labels) <= MAX_LABELS, "spec.labels", "too_many", f"give at most {MAX_LABELS} labels")
+def read_labels(given: Mapping[str, str], path: str, violations: Violations) -> dict[str, str]:
+    """Reads labels."""
+    labels = dict(given)
+    violations.check(len(labels) <= MAX_LABELS, path, "too_many", f"give at most {MAX_LABELS} labels")
     for key, value in list(labels.items())[:MAX_LABELS]:
-        path = f"spec.labels[{quote(key)}]"
+        at = f"{path}[{quote(key)}]"
         holds = 0 < len(key) <= MAX_LABEL_KEY_CHARACTERS
-        violations.check(holds, path, "length", f"give keys of 1 to {MAX_LABEL_KEY_CHARACTERS} characters")
+        violations.check(holds, at, "length", f"give keys of 1 to {MAX_LABEL_KEY_CHARACTERS} characters")
         short = len(value) <= MAX_LABEL_VALUE_CHARACTERS
-        violations.check(short, path, "length", f"give values of up to {MAX_LABEL_VALUE_CHARACTERS} characters")
-        violations.check("\0" not in key + value, path, "characters", _NO_NUL)
+        violations.check(short, at, "length", f"give values of up to {MAX_LABEL_VALUE_CHARACTERS} characters")
+        violations.check("\0" not in key + value, at, "characters", _NO_NUL)
     return labels

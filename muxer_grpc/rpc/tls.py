@@ -17,7 +17,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files of a listener. With `client_ca`, callers may (or, with `require_client`, must) show a certificate."""
+    """PEM files of a listener. With `require_client`, callers must show a certificate of an authority in `client_ca`.
+
+    There is no asking without insisting: gRPC for Python does not ask for certificates unless it requires them.
+    """
 
     certificate: Path
     key: Path

@@ -1,7 +1,8 @@
 """Alerts to an operator's webhook: signed, retried in the background, and never in the way of a completion.
 
-A request is a POST of JSON. `muxer-signature` holds `t=<seconds since the epoch>,v1=<hex>`: the HMAC-SHA-256 (RFC 2104) of
-`<t>.<body>` with the operator's secret. `muxer-alert-id` is the same in every attempt, so that a receiver can tell repeats.
+A request is a POST of JSON. `muxer-signature` holds `t=<seconds since the epoch>,v1=<hex>`: the HMAC-SHA-256 (RFC 2104)
+of `<t>.<body>` with the operator's secret. `muxer-alert-id` is the same in every attempt, so that a receiver can tell
+repeats.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class AlertWebhook:
         self._client = httpx.AsyncClient(
             verify=verify, trust_env=False, follow_redirects=False, timeout=timeout_seconds
         )
+        # It tells of every URL that it calls, and this one may be a secret.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         self._task = asyncio.create_task(self._run())
 
     def send(self, alert: BudgetAlert) -> None:

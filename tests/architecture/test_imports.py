@@ -40,6 +40,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         IN_OUT | {"jwt", "cryptography", "httpx", "httpx_aiohttp", "limits", "redis", "orjson", "pydantic"},
     ),
     "telemetry": (frozenset({"domain", "telemetry"}), STANDARD),
+    "telemetry/alert_webhook.py": (frozenset({"domain", "telemetry"}), IN_OUT | {"httpx"}),
     # jsonschema_rs is the wire's own library: it checks the schemas that callers send.
     "rpc": (
         frozenset({"domain", "pipeline", "rpc"}),
@@ -48,9 +49,11 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 }
 SETTINGS = (
     "settings_identity.py",
+    "settings_leases.py",
     "settings.py",
     "settings_loading.py",
     "settings_addresses.py",
+    "settings_alerts.py",
     "settings_budgets.py",
     "settings_modes.py",
     "settings_prices.py",
@@ -65,6 +68,7 @@ EVERYONE = (
     "bootstrap_prices.py",
     "bootstrap_providers.py",
     "bootstrap_rate_limits.py",
+    "bootstrap_reports.py",
     "bootstrap_storage.py",
     "modes.py",
     "profiles_file.py",
@@ -83,6 +87,7 @@ MAY_READ_SETTINGS = (
     "bootstrap_prices.py",
     "bootstrap_providers.py",
     "bootstrap_rate_limits.py",
+    "bootstrap_reports.py",
     "bootstrap_storage.py",
     "server.py",
     "workers.py",

@@ -130,7 +130,7 @@ async def test_one_who_goes_away_does_not_stop_the_reading() -> None:
 
 
 def test_of_a_key_set_only_public_keys_that_check_signatures_count() -> None:
-    private = json.loads(RSAAlgorithm.to_jwk(rsa_key("one"))) | {"kid": "private"}
+    private = json.loads(RSAAlgorithm.to_jwk(rsa_key("one"))) | {"kid": "private", "key_ops": ["verify"]}
     p384 = ec.generate_private_key(ec.SECP384R1())
     rows = [
         ONE,

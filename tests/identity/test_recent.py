@@ -54,6 +54,7 @@ async def test_what_is_gone_is_forgotten_though_it_was_found_before() -> None:
     del shelf.things["a"]
     assert await recent.get("a", 102.0) is None
     assert await recent.get("a", 102.4) is None
+    assert shelf.asked == ["a", "a"]
 
 
 async def test_a_clock_that_is_set_back_lets_no_answer_last() -> None:

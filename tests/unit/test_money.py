@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muxer_grpc.domain.money import Cost, Price, PriceTier, Usage, cost_of, most_it_can_cost, round_half_even
+from muxer_grpc.domain.money import (
+    Cost,
+    Price,
+    PriceTier,
+    Usage,
+    cost_of,
+    most_it_can_cost,
+    most_output_within,
+    round_half_even,
+)
 
 counts = st.integers(0, 10**7)
 prices = st.integers(0, 10**9)
@@ -149,3 +158,21 @@ def test_the_most_is_what_some_usage_within_the_bounds_costs(price: Price, input
     ]
     dearest = max(cost_of(usage, price).total_nano for usage in usages)
     assert most_it_can_cost(price, inputs, outputs) == dearest
+
+
+def test_a_tier_that_the_input_only_just_does_not_reach_does_not_count() -> None:
+    assert most_it_can_cost(TIERED, 200_000, 0) == 600_000_000
+    assert most_it_can_cost(TIERED, 200_001, 0) == 200_001 * 6_000
+
+
+@given(any_price(), st.integers(0, 3_000), st.integers(0, 10**7), st.integers(0, 10_000))
+def test_the_output_within_an_amount_costs_at_most_that_and_one_more_costs_more(
+    price: Price, inputs: int, nano: int, bound: int
+) -> None:
+    most = most_output_within(price, inputs, nano, bound)
+    assert -1 <= most <= bound
+    if most >= 0:
+        assert most_it_can_cost(price, inputs, most) <= nano
+    if most < bound:
+        # A half is rounded away at most.
+        assert most_it_can_cost(price, inputs, most + 1) >= nano

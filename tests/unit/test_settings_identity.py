@@ -100,10 +100,11 @@ role = "admin"
 def test_mtls_needs_certificates_to_be_asked_for_by_tls() -> None:
     Path("some.pem").write_text("")
     mtls = {"MUXER_IDENTITY__MODES": "mtls", "MUXER_IDENTITY__MTLS__NAMES": '[{"name": "spiffe://x/{tenant}/{user}"}]'}
-    tls = {f"MUXER_TLS__{name}_FILE": "some.pem" for name in ("CERTIFICATE", "KEY", "CLIENT_CA")}
+    tls = {f"MUXER_TLS__{name}_FILE": "some.pem" for name in ("CERTIFICATE", "KEY")}
     (problem,) = problems_of(mtls | tls)
     assert problem == "identity.modes: mtls needs tls.require_client_certificate and tls.client_ca_file"
-    load(mtls | tls | {"MUXER_TLS__REQUIRE_CLIENT_CERTIFICATE": "true"})
+    asked = {"MUXER_TLS__REQUIRE_CLIENT_CERTIFICATE": "true", "MUXER_TLS__CLIENT_CA_FILE": "some.pem"}
+    assert load(mtls | tls | asked).identity.modes == ("mtls",)
 
 
 def test_both_listeners_that_others_can_reach_are_told_at_once_and_served_with_proof() -> None:

@@ -181,6 +181,7 @@ def test_loopback_is_told_from_other_hosts(host: str, ours: bool) -> None:
         ({"client_ca_file"}, "need TLS"),
         ({"require_client_certificate"}, "need TLS"),
         ({"certificate_file", "key_file", "require_client_certificate"}, "needs client_ca_file"),
+        ({"certificate_file", "key_file", "client_ca_file"}, "no effect without it"),
     ],
 )
 def test_half_of_a_tls_setting_is_refused(given: set[str], told: str) -> None:

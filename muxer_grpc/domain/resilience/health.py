@@ -11,15 +11,9 @@ from typing import NamedTuple
 
 from muxer_grpc.domain.catalogue import Model
 from muxer_grpc.domain.errors import FailureClass
+from muxer_grpc.domain.live import NOTHING_KNOWN, LiveSnapshot, Resting
 from muxer_grpc.domain.resilience.breaker import Breaker, BreakerRules, BreakerState
 from muxer_grpc.domain.resilience.treatments import TREATMENTS, Reach
-
-
-class Blocked(NamedTuple):
-    """Why a model gets no calls at present, and from when on it may get one again (0: when an operator says so)."""
-
-    detail: str
-    until: float
 
 
 class TargetHealth(NamedTuple):
@@ -47,6 +41,8 @@ class Health:
         self._enabled = enabled
         self._models: dict[str, Breaker] = {}
         self._providers: dict[str, _Provider] = {}
+        self._told_of: tuple[str, ...] = ()
+        self._told = NOTHING_KNOWN
 
     def admits(self, model: Model, at: float) -> bool:
         """Lets a call of a model pass at a time, or not; half open, the one that passes is a probe."""
@@ -110,18 +106,30 @@ class Health:
         if provider and not disabled:
             self._of_provider(provider).failing.clear()
 
-    def blocked(self, now: float) -> Mapping[str, Blocked]:
+    def resting(self, now: float) -> Mapping[str, Resting]:
         """Tells which models, and which providers (as `provider/`), get no calls now."""
         found = {}
         for name, breaker in self._models.items():
-            told = _blocked(breaker, now, "it")
+            told = _rest(breaker, now, "it")
             if told is not None:
                 found[name] = told
         for name, provider in self._providers.items():
-            told = _blocked(provider.breaker, now, f"provider {name}")
+            told = _rest(provider.breaker, now, f"provider {name}")
             if told is not None:
                 found[f"{name}/"] = told
         return found
+
+    def over(self, snapshot: LiveSnapshot, now: float) -> LiveSnapshot:
+        """Adds to a snapshot of figures what rests."""
+        if not self._models and not self._providers:
+            return snapshot
+        resting = self.resting(now)
+        if not resting:
+            return snapshot
+        names = (snapshot.version, *sorted(resting))
+        if names != self._told_of:
+            self._told_of, self._told = names, snapshot.with_resting(resting)
+        return self._told
 
     def of_models(self, names: Iterable[str], now: float) -> list[TargetHealth]:
         """Tells how models do, those that never failed too."""
@@ -149,12 +157,12 @@ class Health:
         return provider
 
 
-def _blocked(breaker: Breaker, now: float, who: str) -> Blocked | None:
+def _rest(breaker: Breaker, now: float, who: str) -> Resting | None:
     state = breaker.state(now)
     if state is BreakerState.DISABLED:
-        return Blocked(f"an operator has disabled {who}", 0.0)
+        return Resting(f"an operator has disabled {who}", 0.0)
     if state is BreakerState.OPEN:
-        return Blocked(f"{who} failed too often or asked for a rest", breaker.retry_at())
+        return Resting(f"{who} failed too often or asked for a rest", breaker.retry_at() - now)
     return None
 
 

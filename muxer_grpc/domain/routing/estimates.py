@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from muxer_grpc.domain.catalogue import Catalogue, Model, Tier
 from muxer_grpc.domain.decision import Classification
-from muxer_grpc.domain.live import LiveFigures
+from muxer_grpc.domain.live import LiveFigures, LiveSnapshot
 from muxer_grpc.domain.money import FREE, PICO_PER_NANO, round_half_even
 from muxer_grpc.domain.routing.needs import Needs
 from muxer_grpc.domain.tasks import Capability, Intent
@@ -144,6 +144,30 @@ def expected_output_tokens(input_tokens: int, bound: int, intent: Intent) -> int
     """Expects an answer's length in tokens, at most the bound that the request sets (0: none)."""
     usual = OUTPUT_TOKENS[intent] or min(max(input_tokens, LEAST_OUTPUT_TOKENS), MOST_TRANSLATED_TOKENS)
     return min(bound, usual) if bound else usual
+
+
+# From so many completions on, what was measured of a model says whether it can answer in time.
+SAMPLES_FOR_A_DEADLINE = 20
+# With more time than this, in seconds, no model is taken for too slow.
+SLOWEST_ANSWER = 60.0
+
+
+def too_slow(catalogue: Catalogue, live: LiveSnapshot, seconds_left: float) -> frozenset[str]:
+    """Names the models that are not expected to answer in time.
+
+    A model that was called often is judged by its measured 95th percentile; any other by the least that one of its
+    tier takes for a first token, so that nobody is shut out by a guess.
+    """
+    slow = []
+    for model in catalogue.available:
+        known = live.figures.get(model.name)
+        if known is not None and known.samples >= SAMPLES_FOR_A_DEADLINE and known.p95_seconds is not None:
+            needed = known.p95_seconds
+        else:
+            needed = PRIOR_SECONDS[model.tier][0] / 4
+        if needed > seconds_left:
+            slow.append(model.name)
+    return frozenset(slow)
 
 
 def longest_answer(model: Model, output_tokens: int) -> float:

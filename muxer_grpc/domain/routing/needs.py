@@ -22,7 +22,7 @@ class Needs:
     """What a request needs of a model; tokens are estimates.
 
     `counts` holds the input's tokens by the names of the catalogue's tokenizers; `output_tokens` is the asked bound, 0
-    where there is none.
+    where there is none. `too_slow` names the models that are not expected to answer in `seconds_left`.
     """
 
     request: CompletionRequest
@@ -31,6 +31,8 @@ class Needs:
     tokenizers: Mapping[str, Tokenizer]
     output_tokens: int
     exclude_simulated: bool
+    seconds_left: float | None = None
+    too_slow: frozenset[str] = frozenset()
 
     def input_tokens(self, model: Model) -> int:
         """Estimates the input as a model's vendor counts it."""

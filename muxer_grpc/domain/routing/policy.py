@@ -73,6 +73,30 @@ class RequestId:
     key: bytes = field(repr=False)
 
 
+class CacheMode(Named):
+    """Names how the cache of answers is used for a request."""
+
+    DEFAULT = "default"
+    OFF = "off"
+    REFRESH = "refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheWish:
+    """How a caller wants the cache of answers used, and what the request is known by there.
+
+    `content` is a digest of all of the request that counts (see domain/caching.py), empty where nothing asks for it.
+    `ttl_seconds` is how long the answer is kept; None: as the service is set.
+    """
+
+    mode: CacheMode = CacheMode.DEFAULT
+    ttl_seconds: float | None = None
+    content: bytes = field(default=b"", repr=False)
+
+
+NO_CACHE_WISH = CacheWish()
+
+
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
     """One completion as a caller asks for it. `requested_model` is a full model name, or empty for automatic.
@@ -89,3 +113,4 @@ class CompletionRequest:
     money_lease_id: str = ""
     document: bytes = field(default=b"", repr=False)
     recovery: StreamRecovery = StreamRecovery.RESTART
+    cache: CacheWish = NO_CACHE_WISH

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import NamedTuple
 
 from muxer_grpc.domain.catalogue import Catalogue, Model
 from muxer_grpc.domain.decision import Candidate, Classification, Decision, Exclusion, ExclusionReason
-from muxer_grpc.domain.errors import ContextTooLong, NoEligibleModel
+from muxer_grpc.domain.errors import ContextTooLong, MuxerError, NoEligibleModel
 from muxer_grpc.domain.live import NOTHING_KNOWN, LiveSnapshot
+from muxer_grpc.domain.refusals import DeadlineTooShort, NoProviderAvailable
 from muxer_grpc.domain.resilience.attempts import fallback_chain
 from muxer_grpc.domain.routing.candidates import ceiling_exclusion_of, exclusion_of, rules_for
-from muxer_grpc.domain.routing.estimates import Contender, Estimator, Task, task_of
+from muxer_grpc.domain.routing.estimates import SLOWEST_ANSWER, Contender, Estimator, Task, task_of, too_slow
 from muxer_grpc.domain.routing.needs import Needs, needs_of
 from muxer_grpc.domain.routing.policy import NO_RULES, CompletionRequest
 from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY, Aim, Ranking, Strategy, known_strategies
@@ -20,6 +22,8 @@ from muxer_grpc.domain.routing.turns import Turns
 POLICY_VERSION = "default-3"
 # Candidates that stand behind the chosen one.
 MOST_FALLBACKS = 3
+# What a caller is told to wait where only an operator can end a rest, in seconds.
+LONG_REST = 60.0
 CANDIDATES_NAMED = 3
 
 
@@ -62,15 +66,20 @@ class Router:
         now: float,
         live: LiveSnapshot = NOTHING_KNOWN,
         dry_run: bool = True,
+        seconds_left: float | None = None,
     ) -> Decision:
         """Decides which model should answer; `now` is in seconds since the epoch.
 
-        A dry run takes no turn: it tells what the next decision would be. Raises NoEligibleModel when every model is
-        excluded, and ContextTooLong when only the input's length stands in the way.
+        A dry run takes no turn: it tells what the next decision would be. With `seconds_left`, models that are not
+        expected to answer within it are excluded. Raises NoEligibleModel when every model is excluded, ContextTooLong
+        when only the input's length stands in the way, NoProviderAvailable when all that could answer rest, and
+        DeadlineTooShort when all that could answer are too slow.
         """
         catalogue = self.catalogue
         policy = request.policy
         needs = needs_of(request, catalogue)
+        if seconds_left is not None and seconds_left < SLOWEST_ANSWER:
+            needs = replace(needs, seconds_left=seconds_left, too_slow=too_slow(catalogue, live, seconds_left))
         strategy = known_strategies()[policy.strategy or self._default_strategy]
         task = task_of(classification)
         if strategy.takes_turns:
@@ -82,6 +91,7 @@ class Router:
                 needs.features,
                 *needs.counts.values(),
                 needs.output_tokens,
+                needs.too_slow,
                 task,
                 live.version,
                 strategy.name,
@@ -147,10 +157,10 @@ class Router:
         rules = rules_for(needs, catalogue)
         policy = needs.request.policy
         has_ceiling = policy.max_cost_nano_usd is not None or policy.max_latency_seconds is not None
-        if rules or has_ceiling:
+        if rules or has_ceiling or live.resting or needs.too_slow:
             able = []
             for contender in contenders:
-                exclusion = exclusion_of(contender.model, needs, rules)
+                exclusion = exclusion_of(contender.model, needs, rules) or _not_now(contender.model, needs, live)
                 if exclusion is None and has_ceiling:
                     exclusion = ceiling_exclusion_of(contender, needs)
                 if exclusion is None:
@@ -159,8 +169,18 @@ class Router:
                     exclusions.append(exclusion)
             contenders = able
         if not contenders:
-            raise _refusal(needs.request, needs, exclusions, catalogue)
+            raise _refusal(needs, exclusions, catalogue, live)
         return contenders, exclusions
+
+
+def _not_now(model: Model, needs: Needs, live: LiveSnapshot) -> Exclusion | None:
+    """Says why a model that could answer should not be asked at present; None where it may."""
+    resting = live.why_resting(model.name, model.provider)
+    if resting is not None:
+        return Exclusion(model, ExclusionReason.BREAKER_OPEN, resting.detail)
+    if model.name in needs.too_slow:
+        return Exclusion(model, ExclusionReason.DEADLINE, "it is not expected to answer within the deadline")
+    return None
 
 
 def _rank(
@@ -192,14 +212,21 @@ def _requested_first(ranking: Ranking, requested: str) -> Ranking:
     return Ranking((*asked, *others), f"{requested}: it was asked for by name")
 
 
-def _refusal(
-    request: CompletionRequest, needs: Needs, exclusions: list[Exclusion], catalogue: Catalogue
-) -> NoEligibleModel:
+def _refusal(needs: Needs, exclusions: list[Exclusion], catalogue: Catalogue, live: LiveSnapshot) -> MuxerError:
     """Says why no model is left, in the words that help most."""
+    request = needs.request
     requested = catalogue.models.get(request.requested_model)
     if requested is not None and not catalogue.providers[requested.provider].configured:
         return _not_configured(requested, exclusions, catalogue)
     telling = [e for e in exclusions if e.reason is not ExclusionReason.NOT_REQUESTED]
+    # What could answer, but not now, says most: rules on needs and policies come before it.
+    resting = [e for e in telling if e.reason is ExclusionReason.BREAKER_OPEN]
+    if resting:
+        waits = [live.why_resting(e.model.name, e.model.provider) for e in resting]
+        soonest = min((wait.seconds for wait in waits if wait is not None and wait.seconds > 0), default=LONG_REST)
+        return NoProviderAvailable(resting[0].model.name, resting[0].model.provider, soonest)
+    if any(e.reason is ExclusionReason.DEADLINE for e in telling):
+        return DeadlineTooShort(needs.seconds_left or 0.0)
     # Rules run in order, so a model that reached the context rule passed all that stand before it.
     if any(e.reason is ExclusionReason.CONTEXT_WINDOW for e in telling):
         largest = max(

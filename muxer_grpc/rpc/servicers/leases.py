@@ -14,6 +14,7 @@ from muxer.v1 import lease_service_pb2 as pb
 from muxer_grpc.domain.budgeting import MICROSECONDS
 from muxer_grpc.domain.errors import ResourceNotFound
 from muxer_grpc.domain.money_leases import LeaseFilter, LeaseLedger, MoneyLease, MoneyLeases
+from muxer_grpc.domain.refusals import PermissionDenied
 from muxer_grpc.domain.tenancy import Principal, Role
 from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.rpc.admin_fields import NANOSECONDS, check_made_id, check_tenant_id, check_user_id, time_message
@@ -141,8 +142,10 @@ def _whose(principal: Principal, request: pb.ListMoneyLeasesRequest) -> tuple[st
         return tenants_meant(principal, request.tenant_id), request.user_id
     tenant_id = tenant_meant(principal, request.tenant_id)
     own = principal.subject.user_id
-    # Whoever asks for another's leases sees none of them.
-    return tenant_id, own if request.user_id in ("", own) else ""
+    if request.user_id not in ("", own):
+        msg = "you may see your own leases alone"
+        raise PermissionDenied(msg)
+    return tenant_id, own
 
 
 def _sees(principal: Principal, lease: MoneyLease) -> bool:

@@ -19,7 +19,7 @@ from muxer_grpc.domain.tenancy import ContentStorage
 from muxer_grpc.pipeline.pipeline import EarlierDecision, Pipeline
 from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.rpc.calls import Calls
-from muxer_grpc.rpc.documents import replayed
+from muxer_grpc.rpc.documents import replayed, whole_reply
 from muxer_grpc.rpc.figures import read_figures_query, row_message, tally_message
 from muxer_grpc.rpc.replies import complete_response, route_response, stream_response, timestamp_message
 from muxer_grpc.rpc.requests import fingerprint_of, read_request
@@ -38,10 +38,13 @@ class ProcessFacts:
 
 
 class MuxerServicer:
-    """Serves the data listener."""
+    """Serves the data listener. With `caches`, requests bring what they are known by in the cache of answers."""
 
-    def __init__(self, pipeline: Pipeline, fleet: Fleet, figures: Figures, facts: ProcessFacts) -> None:
+    def __init__(
+        self, pipeline: Pipeline, fleet: Fleet, figures: Figures, facts: ProcessFacts, *, caches: bool = False
+    ) -> None:
         self._pipeline = pipeline
+        self._caches = caches
         self._fleet = fleet
         self._figures = figures
         self._facts = facts
@@ -61,11 +64,13 @@ class MuxerServicer:
         asked = self._read(spec, limit)
         return route_response(await self._pipeline.route(asked, limit, fingerprint_of(spec)))
 
-    async def complete(self, request: muxer_service_pb2.CompleteRequest, limit: TimeLimit) -> Written:
+    async def complete(
+        self, request: muxer_service_pb2.CompleteRequest, limit: TimeLimit
+    ) -> muxer_service_pb2.CompleteResponse | Written:
         """Decides and answers in one reply."""
         completion = await self._pipeline.complete(self._read(request.spec, limit), limit, _earlier(request))
         if isinstance(completion, Replay):
-            return Written(completion.document)
+            return whole_reply(completion)
         return complete_response(completion)
 
     async def stream_complete(
@@ -84,7 +89,7 @@ class MuxerServicer:
                     decision = event
                     continue
                 if isinstance(event, Replay):
-                    for reply in replayed(event.document):
+                    for reply in replayed(event):
                         yield reply
                     return
                 if decision is not None:
@@ -96,7 +101,7 @@ class MuxerServicer:
 
     def _read(self, spec: chat_pb2.CompletionSpec, limit: TimeLimit) -> CompletionRequest:
         keeps_content = limit.principal.policy.content is not ContentStorage.OFF
-        return read_request(spec, self._fleet.catalogue, keeps_content=keeps_content)
+        return read_request(spec, self._fleet.catalogue, keeps_content=keeps_content, caches=self._caches)
 
     async def get_metrics(
         self, request: muxer_service_pb2.GetMetricsRequest, _limit: TimeLimit

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from muxer.v1 import routing_pb2 as muxer_dot_v1_dot_routing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13muxer/v1/chat.proto\x12\x08muxer.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x16muxer/v1/routing.proto\"\x86\x05\n\x0e\x43ompletionSpec\x12#\n\x08messages\x18\x01 \x03(\x0b\x32\x11.muxer.v1.Message\x12\x1d\n\x05tools\x18\x02 \x03(\x0b\x32\x0e.muxer.v1.Tool\x12)\n\x0btool_choice\x18\x03 \x01(\x0b\x32\x14.muxer.v1.ToolChoice\x12\x31\n\x0fresponse_format\x18\x04 \x01(\x0b\x32\x18.muxer.v1.ResponseFormat\x12$\n\x08sampling\x18\x05 \x01(\x0b\x32\x12.muxer.v1.Sampling\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12\x1e\n\x11max_output_tokens\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x17\n\x0frequested_model\x18\x08 \x01(\t\x12(\n\x07routing\x18\t \x01(\x0b\x32\x17.muxer.v1.RoutingPolicy\x12\x34\n\x06labels\x18\n \x03(\x0b\x32$.muxer.v1.CompletionSpec.LabelsEntry\x12/\n\x0evendor_options\x18\x0b \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x33\n\x10reasoning_effort\x18\x0c \x01(\x0e\x32\x19.muxer.v1.ReasoningEffort\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\x13\n\x0bmoney_lease\x18\x0e \x01(\t\x12\x31\n\x0fstream_recovery\x18\x14 \x01(\x0e\x32\x18.muxer.v1.StreamRecovery\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x14\n\x12_max_output_tokens\"M\n\x07Message\x12\x1c\n\x04role\x18\x01 \x01(\x0e\x32\x0e.muxer.v1.Role\x12$\n\x05parts\x18\x02 \x03(\x0b\x32\x15.muxer.v1.ContentPart\"\xda\x01\n\x0b\x43ontentPart\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12 \n\x05image\x18\x02 \x01(\x0b\x32\x0f.muxer.v1.ImageH\x00\x12\'\n\ttool_call\x18\x03 \x01(\x0b\x32\x12.muxer.v1.ToolCallH\x00\x12+\n\x0btool_result\x18\x04 \x01(\x0b\x32\x14.muxer.v1.ToolResultH\x00\x12(\n\treasoning\x18\x05 \x01(\x0b\x32\x13.muxer.v1.ReasoningH\x00\x12\x11\n\x07refusal\x18\x06 \x01(\tH\x00\x42\x06\n\x04part\"]\n\x05Image\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12%\n\x06\x64\x65tail\x18\x04 \x01(\x0e\x32\x15.muxer.v1.ImageDetail\"<\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\"E\n\nToolResult\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x10\n\x08is_error\x18\x03 \x01(\x08\",\n\tReasoning\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tsignature\x18\x02 \x01(\t\"Y\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x1e\n\x16parameters_schema_json\x18\x03 \x01(\t\x12\x0e\n\x06strict\x18\x04 \x01(\x08\"\x81\x01\n\nToolChoice\x12&\n\x04mode\x18\x01 \x01(\x0e\x32\x18.muxer.v1.ToolChoiceMode\x12\x11\n\ttool_name\x18\x02 \x01(\t\x12 \n\x13parallel_tool_calls\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\x16\n\x14_parallel_tool_calls\"\x99\x01\n\x0eResponseFormat\x12$\n\x04text\x18\x01 \x01(\x0b\x32\x14.muxer.v1.TextFormatH\x00\x12$\n\x04json\x18\x02 \x01(\x0b\x32\x14.muxer.v1.JsonFormatH\x00\x12\x31\n\x0bjson_schema\x18\x03 \x01(\x0b\x32\x1a.muxer.v1.JsonSchemaFormatH\x00\x42\x08\n\x06\x66ormat\"\x0c\n\nTextFormat\"\x0c\n\nJsonFormat\"U\n\x10JsonSchemaFormat\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bschema_json\x18\x02 \x01(\t\x12\x13\n\x06strict\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\t\n\x07_strict\"\xf6\x01\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x05 \x01(\x01H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x01H\x05\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x08\n\x06_top_kB\x07\n\x05_seedB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penalty*\x86\x01\n\x0eStreamRecovery\x12\x1f\n\x1bSTREAM_RECOVERY_UNSPECIFIED\x10\x00\x12\x18\n\x14STREAM_RECOVERY_FAIL\x10\x01\x12\x1b\n\x17STREAM_RECOVERY_RESTART\x10\x02\x12\x1c\n\x18STREAM_RECOVERY_CONTINUE\x10\x03*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04*X\n\x0bImageDetail\x12\x1c\n\x18IMAGE_DETAIL_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_DETAIL_LOW\x10\x01\x12\x15\n\x11IMAGE_DETAIL_HIGH\x10\x02*\xa2\x01\n\x0eToolChoiceMode\x12 \n\x1cTOOL_CHOICE_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15TOOL_CHOICE_MODE_AUTO\x10\x01\x12\x19\n\x15TOOL_CHOICE_MODE_NONE\x10\x02\x12\x1d\n\x19TOOL_CHOICE_MODE_REQUIRED\x10\x03\x12\x19\n\x15TOOL_CHOICE_MODE_TOOL\x10\x04*\xa3\x01\n\x0fReasoningEffort\x12 \n\x1cREASONING_EFFORT_UNSPECIFIED\x10\x00\x12\x1c\n\x18REASONING_EFFORT_MINIMAL\x10\x01\x12\x18\n\x14REASONING_EFFORT_LOW\x10\x02\x12\x1b\n\x17REASONING_EFFORT_MEDIUM\x10\x03\x12\x19\n\x15REASONING_EFFORT_HIGH\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13muxer/v1/chat.proto\x12\x08muxer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x16muxer/v1/routing.proto\"\xac\x05\n\x0e\x43ompletionSpec\x12#\n\x08messages\x18\x01 \x03(\x0b\x32\x11.muxer.v1.Message\x12\x1d\n\x05tools\x18\x02 \x03(\x0b\x32\x0e.muxer.v1.Tool\x12)\n\x0btool_choice\x18\x03 \x01(\x0b\x32\x14.muxer.v1.ToolChoice\x12\x31\n\x0fresponse_format\x18\x04 \x01(\x0b\x32\x18.muxer.v1.ResponseFormat\x12$\n\x08sampling\x18\x05 \x01(\x0b\x32\x12.muxer.v1.Sampling\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12\x1e\n\x11max_output_tokens\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x17\n\x0frequested_model\x18\x08 \x01(\t\x12(\n\x07routing\x18\t \x01(\x0b\x32\x17.muxer.v1.RoutingPolicy\x12\x34\n\x06labels\x18\n \x03(\x0b\x32$.muxer.v1.CompletionSpec.LabelsEntry\x12/\n\x0evendor_options\x18\x0b \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x33\n\x10reasoning_effort\x18\x0c \x01(\x0e\x32\x19.muxer.v1.ReasoningEffort\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\x13\n\x0bmoney_lease\x18\x0e \x01(\t\x12\x31\n\x0fstream_recovery\x18\x14 \x01(\x0e\x32\x18.muxer.v1.StreamRecovery\x12$\n\x05\x63\x61\x63he\x18\x15 \x01(\x0b\x32\x15.muxer.v1.CachePolicy\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x14\n\x12_max_output_tokens\"X\n\x0b\x43\x61\x63hePolicy\x12!\n\x04mode\x18\x01 \x01(\x0e\x32\x13.muxer.v1.CacheMode\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"M\n\x07Message\x12\x1c\n\x04role\x18\x01 \x01(\x0e\x32\x0e.muxer.v1.Role\x12$\n\x05parts\x18\x02 \x03(\x0b\x32\x15.muxer.v1.ContentPart\"\xda\x01\n\x0b\x43ontentPart\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12 \n\x05image\x18\x02 \x01(\x0b\x32\x0f.muxer.v1.ImageH\x00\x12\'\n\ttool_call\x18\x03 \x01(\x0b\x32\x12.muxer.v1.ToolCallH\x00\x12+\n\x0btool_result\x18\x04 \x01(\x0b\x32\x14.muxer.v1.ToolResultH\x00\x12(\n\treasoning\x18\x05 \x01(\x0b\x32\x13.muxer.v1.ReasoningH\x00\x12\x11\n\x07refusal\x18\x06 \x01(\tH\x00\x42\x06\n\x04part\"]\n\x05Image\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12%\n\x06\x64\x65tail\x18\x04 \x01(\x0e\x32\x15.muxer.v1.ImageDetail\"<\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\"E\n\nToolResult\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x10\n\x08is_error\x18\x03 \x01(\x08\",\n\tReasoning\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tsignature\x18\x02 \x01(\t\"Y\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x1e\n\x16parameters_schema_json\x18\x03 \x01(\t\x12\x0e\n\x06strict\x18\x04 \x01(\x08\"\x81\x01\n\nToolChoice\x12&\n\x04mode\x18\x01 \x01(\x0e\x32\x18.muxer.v1.ToolChoiceMode\x12\x11\n\ttool_name\x18\x02 \x01(\t\x12 \n\x13parallel_tool_calls\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\x16\n\x14_parallel_tool_calls\"\x99\x01\n\x0eResponseFormat\x12$\n\x04text\x18\x01 \x01(\x0b\x32\x14.muxer.v1.TextFormatH\x00\x12$\n\x04json\x18\x02 \x01(\x0b\x32\x14.muxer.v1.JsonFormatH\x00\x12\x31\n\x0bjson_schema\x18\x03 \x01(\x0b\x32\x1a.muxer.v1.JsonSchemaFormatH\x00\x42\x08\n\x06\x66ormat\"\x0c\n\nTextFormat\"\x0c\n\nJsonFormat\"U\n\x10JsonSchemaFormat\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bschema_json\x18\x02 \x01(\t\x12\x13\n\x06strict\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\t\n\x07_strict\"\xf6\x01\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x05 \x01(\x01H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x01H\x05\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x08\n\x06_top_kB\x07\n\x05_seedB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penalty*k\n\tCacheMode\x12\x1a\n\x16\x43\x41\x43HE_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41\x43HE_MODE_DEFAULT\x10\x01\x12\x12\n\x0e\x43\x41\x43HE_MODE_OFF\x10\x02\x12\x16\n\x12\x43\x41\x43HE_MODE_REFRESH\x10\x03*\x86\x01\n\x0eStreamRecovery\x12\x1f\n\x1bSTREAM_RECOVERY_UNSPECIFIED\x10\x00\x12\x18\n\x14STREAM_RECOVERY_FAIL\x10\x01\x12\x1b\n\x17STREAM_RECOVERY_RESTART\x10\x02\x12\x1c\n\x18STREAM_RECOVERY_CONTINUE\x10\x03*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04*X\n\x0bImageDetail\x12\x1c\n\x18IMAGE_DETAIL_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_DETAIL_LOW\x10\x01\x12\x15\n\x11IMAGE_DETAIL_HIGH\x10\x02*\xa2\x01\n\x0eToolChoiceMode\x12 \n\x1cTOOL_CHOICE_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15TOOL_CHOICE_MODE_AUTO\x10\x01\x12\x19\n\x15TOOL_CHOICE_MODE_NONE\x10\x02\x12\x1d\n\x19TOOL_CHOICE_MODE_REQUIRED\x10\x03\x12\x19\n\x15TOOL_CHOICE_MODE_TOOL\x10\x04*\xa3\x01\n\x0fReasoningEffort\x12 \n\x1cREASONING_EFFORT_UNSPECIFIED\x10\x00\x12\x1c\n\x18REASONING_EFFORT_MINIMAL\x10\x01\x12\x18\n\x14REASONING_EFFORT_LOW\x10\x02\x12\x1b\n\x17REASONING_EFFORT_MEDIUM\x10\x03\x12\x19\n\x15REASONING_EFFORT_HIGH\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,44 +36,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_COMPLETIONSPEC_LABELSENTRY']._loaded_options = None
   _globals['_COMPLETIONSPEC_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_STREAMRECOVERY']._serialized_start=2054
-  _globals['_STREAMRECOVERY']._serialized_end=2188
-  _globals['_ROLE']._serialized_start=2190
-  _globals['_ROLE']._serialized_end=2285
-  _globals['_IMAGEDETAIL']._serialized_start=2287
-  _globals['_IMAGEDETAIL']._serialized_end=2375
-  _globals['_TOOLCHOICEMODE']._serialized_start=2378
-  _globals['_TOOLCHOICEMODE']._serialized_end=2540
-  _globals['_REASONINGEFFORT']._serialized_start=2543
-  _globals['_REASONINGEFFORT']._serialized_end=2706
-  _globals['_COMPLETIONSPEC']._serialized_start=88
-  _globals['_COMPLETIONSPEC']._serialized_end=734
-  _globals['_COMPLETIONSPEC_LABELSENTRY']._serialized_start=667
-  _globals['_COMPLETIONSPEC_LABELSENTRY']._serialized_end=712
-  _globals['_MESSAGE']._serialized_start=736
-  _globals['_MESSAGE']._serialized_end=813
-  _globals['_CONTENTPART']._serialized_start=816
-  _globals['_CONTENTPART']._serialized_end=1034
-  _globals['_IMAGE']._serialized_start=1036
-  _globals['_IMAGE']._serialized_end=1129
-  _globals['_TOOLCALL']._serialized_start=1131
-  _globals['_TOOLCALL']._serialized_end=1191
-  _globals['_TOOLRESULT']._serialized_start=1193
-  _globals['_TOOLRESULT']._serialized_end=1262
-  _globals['_REASONING']._serialized_start=1264
-  _globals['_REASONING']._serialized_end=1308
-  _globals['_TOOL']._serialized_start=1310
-  _globals['_TOOL']._serialized_end=1399
-  _globals['_TOOLCHOICE']._serialized_start=1402
-  _globals['_TOOLCHOICE']._serialized_end=1531
-  _globals['_RESPONSEFORMAT']._serialized_start=1534
-  _globals['_RESPONSEFORMAT']._serialized_end=1687
-  _globals['_TEXTFORMAT']._serialized_start=1689
-  _globals['_TEXTFORMAT']._serialized_end=1701
-  _globals['_JSONFORMAT']._serialized_start=1703
-  _globals['_JSONFORMAT']._serialized_end=1715
-  _globals['_JSONSCHEMAFORMAT']._serialized_start=1717
-  _globals['_JSONSCHEMAFORMAT']._serialized_end=1802
-  _globals['_SAMPLING']._serialized_start=1805
-  _globals['_SAMPLING']._serialized_end=2051
+  _globals['_CACHEMODE']._serialized_start=2213
+  _globals['_CACHEMODE']._serialized_end=2320
+  _globals['_STREAMRECOVERY']._serialized_start=2323
+  _globals['_STREAMRECOVERY']._serialized_end=2457
+  _globals['_ROLE']._serialized_start=2459
+  _globals['_ROLE']._serialized_end=2554
+  _globals['_IMAGEDETAIL']._serialized_start=2556
+  _globals['_IMAGEDETAIL']._serialized_end=2644
+  _globals['_TOOLCHOICEMODE']._serialized_start=2647
+  _globals['_TOOLCHOICEMODE']._serialized_end=2809
+  _globals['_REASONINGEFFORT']._serialized_start=2812
+  _globals['_REASONINGEFFORT']._serialized_end=2975
+  _globals['_COMPLETIONSPEC']._serialized_start=120
+  _globals['_COMPLETIONSPEC']._serialized_end=804
+  _globals['_COMPLETIONSPEC_LABELSENTRY']._serialized_start=737
+  _globals['_COMPLETIONSPEC_LABELSENTRY']._serialized_end=782
+  _globals['_CACHEPOLICY']._serialized_start=806
+  _globals['_CACHEPOLICY']._serialized_end=894
+  _globals['_MESSAGE']._serialized_start=896
+  _globals['_MESSAGE']._serialized_end=973
+  _globals['_CONTENTPART']._serialized_start=976
+  _globals['_CONTENTPART']._serialized_end=1194
+  _globals['_IMAGE']._serialized_start=1196
+  _globals['_IMAGE']._serialized_end=1289
+  _globals['_TOOLCALL']._serialized_start=1291
+  _globals['_TOOLCALL']._serialized_end=1351
+  _globals['_TOOLRESULT']._serialized_start=1353
+  _globals['_TOOLRESULT']._serialized_end=1422
+  _globals['_REASONING']._serialized_start=1424
+  _globals['_REASONING']._serialized_end=1468
+  _globals['_TOOL']._serialized_start=1470
+  _globals['_TOOL']._serialized_end=1559
+  _globals['_TOOLCHOICE']._serialized_start=1562
+  _globals['_TOOLCHOICE']._serialized_end=1691
+  _globals['_RESPONSEFORMAT']._serialized_start=1694
+  _globals['_RESPONSEFORMAT']._serialized_end=1847
+  _globals['_TEXTFORMAT']._serialized_start=1849
+  _globals['_TEXTFORMAT']._serialized_end=1861
+  _globals['_JSONFORMAT']._serialized_start=1863
+  _globals['_JSONFORMAT']._serialized_end=1875
+  _globals['_JSONSCHEMAFORMAT']._serialized_start=1877
+  _globals['_JSONSCHEMAFORMAT']._serialized_end=1962
+  _globals['_SAMPLING']._serialized_start=1965
+  _globals['_SAMPLING']._serialized_end=2211
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from muxer.v1 import routing_pb2 as _routing_pb2
 from google.protobuf.internal import containers as _containers
@@ -8,6 +11,13 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class CacheMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CACHE_MODE_UNSPECIFIED: _ClassVar[CacheMode]
+    CACHE_MODE_DEFAULT: _ClassVar[CacheMode]
+    CACHE_MODE_OFF: _ClassVar[CacheMode]
+    CACHE_MODE_REFRESH: _ClassVar[CacheMode]
 
 class StreamRecovery(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -45,6 +55,10 @@ class ReasoningEffort(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASONING_EFFORT_LOW: _ClassVar[ReasoningEffort]
     REASONING_EFFORT_MEDIUM: _ClassVar[ReasoningEffort]
     REASONING_EFFORT_HIGH: _ClassVar[ReasoningEffort]
+CACHE_MODE_UNSPECIFIED: CacheMode
+CACHE_MODE_DEFAULT: CacheMode
+CACHE_MODE_OFF: CacheMode
+CACHE_MODE_REFRESH: CacheMode
 STREAM_RECOVERY_UNSPECIFIED: StreamRecovery
 STREAM_RECOVERY_FAIL: StreamRecovery
 STREAM_RECOVERY_RESTART: StreamRecovery
@@ -69,7 +83,7 @@ REASONING_EFFORT_MEDIUM: ReasoningEffort
 REASONING_EFFORT_HIGH: ReasoningEffort
 
 class CompletionSpec(_message.Message):
-    __slots__ = ("messages", "tools", "tool_choice", "response_format", "sampling", "stop", "max_output_tokens", "requested_model", "routing", "labels", "vendor_options", "reasoning_effort", "request_id", "money_lease", "stream_recovery")
+    __slots__ = ("messages", "tools", "tool_choice", "response_format", "sampling", "stop", "max_output_tokens", "requested_model", "routing", "labels", "vendor_options", "reasoning_effort", "request_id", "money_lease", "stream_recovery", "cache")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +106,7 @@ class CompletionSpec(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MONEY_LEASE_FIELD_NUMBER: _ClassVar[int]
     STREAM_RECOVERY_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     tools: _containers.RepeatedCompositeFieldContainer[Tool]
     tool_choice: ToolChoice
@@ -107,7 +122,16 @@ class CompletionSpec(_message.Message):
     request_id: str
     money_lease: str
     stream_recovery: StreamRecovery
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop: _Optional[_Iterable[str]] = ..., max_output_tokens: _Optional[int] = ..., requested_model: _Optional[str] = ..., routing: _Optional[_Union[_routing_pb2.RoutingPolicy, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., vendor_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., reasoning_effort: _Optional[_Union[ReasoningEffort, str]] = ..., request_id: _Optional[str] = ..., money_lease: _Optional[str] = ..., stream_recovery: _Optional[_Union[StreamRecovery, str]] = ...) -> None: ...
+    cache: CachePolicy
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop: _Optional[_Iterable[str]] = ..., max_output_tokens: _Optional[int] = ..., requested_model: _Optional[str] = ..., routing: _Optional[_Union[_routing_pb2.RoutingPolicy, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., vendor_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., reasoning_effort: _Optional[_Union[ReasoningEffort, str]] = ..., request_id: _Optional[str] = ..., money_lease: _Optional[str] = ..., stream_recovery: _Optional[_Union[StreamRecovery, str]] = ..., cache: _Optional[_Union[CachePolicy, _Mapping]] = ...) -> None: ...
+
+class CachePolicy(_message.Message):
+    __slots__ = ("mode", "ttl")
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    mode: CacheMode
+    ttl: _duration_pb2.Duration
+    def __init__(self, mode: _Optional[_Union[CacheMode, str]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("role", "parts")

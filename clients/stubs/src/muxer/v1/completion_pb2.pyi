@@ -89,7 +89,7 @@ class AttemptSwitched(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., failure_class: _Optional[_Union[_errors_pb2.FailureClass, str]] = ..., safe_offset: _Optional[int] = ...) -> None: ...
 
 class CompletionSummary(_message.Message):
-    __slots__ = ("completion_id", "decision_id", "outcome", "finish_reason", "requested_model", "selected_model", "reported_model", "provider", "usage", "cost", "attempts", "error_reason", "duration", "time_to_first_token", "simulated", "vendor_finish_reason")
+    __slots__ = ("completion_id", "decision_id", "outcome", "finish_reason", "requested_model", "selected_model", "reported_model", "provider", "usage", "cost", "attempts", "error_reason", "duration", "time_to_first_token", "simulated", "vendor_finish_reason", "cache_hit", "saved_nano_usd")
     COMPLETION_ID_FIELD_NUMBER: _ClassVar[int]
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -106,6 +106,8 @@ class CompletionSummary(_message.Message):
     TIME_TO_FIRST_TOKEN_FIELD_NUMBER: _ClassVar[int]
     SIMULATED_FIELD_NUMBER: _ClassVar[int]
     VENDOR_FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    CACHE_HIT_FIELD_NUMBER: _ClassVar[int]
+    SAVED_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     completion_id: str
     decision_id: str
     outcome: Outcome
@@ -122,7 +124,9 @@ class CompletionSummary(_message.Message):
     time_to_first_token: _duration_pb2.Duration
     simulated: bool
     vendor_finish_reason: str
-    def __init__(self, completion_id: _Optional[str] = ..., decision_id: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., requested_model: _Optional[str] = ..., selected_model: _Optional[str] = ..., reported_model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_billing_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_billing_pb2.Cost, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., error_reason: _Optional[_Union[_errors_pb2.ErrorReason, str]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., simulated: _Optional[bool] = ..., vendor_finish_reason: _Optional[str] = ...) -> None: ...
+    cache_hit: bool
+    saved_nano_usd: int
+    def __init__(self, completion_id: _Optional[str] = ..., decision_id: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., requested_model: _Optional[str] = ..., selected_model: _Optional[str] = ..., reported_model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_billing_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_billing_pb2.Cost, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., error_reason: _Optional[_Union[_errors_pb2.ErrorReason, str]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., simulated: _Optional[bool] = ..., vendor_finish_reason: _Optional[str] = ..., cache_hit: _Optional[bool] = ..., saved_nano_usd: _Optional[int] = ...) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("number", "model", "provider", "outcome", "failure_class", "http_status", "vendor_code", "usage", "cost_nano_usd", "duration", "time_to_first_token")

@@ -1,0 +1,75 @@
+"""Puts together the services that report from the ledger, that tell of alerts, and that lease money."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from muxer_grpc.domain.budgeting import MICROSECONDS, BudgetAlert
+from muxer_grpc.domain.routing.fleet import Fleet
+from muxer_grpc.pipeline.alert_feed import AlertFeed
+from muxer_grpc.rpc.listener import Servicer
+from muxer_grpc.rpc.servicers import alerts, decisions, leases, ledger, savings, usage
+from muxer_grpc.settings import Settings
+from muxer_grpc.settings_alerts import AlertSettings
+from muxer_grpc.settings_leases import MoneyLeaseSettings
+from muxer_grpc.storage.alerts import AlertTable
+from muxer_grpc.storage.database import Database
+from muxer_grpc.storage.decision_history import DecisionTable
+from muxer_grpc.storage.entries import EntryTable
+from muxer_grpc.storage.ledger_check import LedgerCheckTable
+from muxer_grpc.storage.money_leases import MoneyLeaseTable
+from muxer_grpc.storage.reports import UsageTable
+from muxer_grpc.storage.spending import SpendingTable
+from muxer_grpc.storage.sweeper import CLOCK_SLACK
+from muxer_grpc.storage.writer import LedgerWriter
+from muxer_grpc.telemetry.alert_webhook import AlertWebhook
+
+Now = Callable[[], float]
+NewId = Callable[[], str]
+# What settling takes after a sweeper found what is left behind, in seconds.
+SETTLING_SECONDS = 10.0
+
+
+def report_services(
+    settings: Settings, database: Database, feed: AlertFeed, fleet: Fleet, *, now: Now
+) -> Mapping[str, Servicer]:
+    """Gives the admin services that report, by full name."""
+    return {
+        usage.SERVICE: usage.UsageServicer(UsageTable(database)),
+        ledger.SERVICE: ledger.LedgerServicer(
+            EntryTable(database), LedgerCheckTable(database), grace_us(settings), now
+        ),
+        decisions.SERVICE: decisions.DecisionServicer(DecisionTable(database)),
+        alerts.SERVICE: alerts.AlertServicer(AlertTable(database), feed),
+        savings.SERVICE: savings.SavingsServicer(SpendingTable(database), lambda: fleet.catalogue),
+    }
+
+
+def lease_services(
+    chosen: MoneyLeaseSettings, database: Database, writer: LedgerWriter, *, now: Now, new_id: NewId
+) -> Mapping[str, Servicer]:
+    """Gives the services of the data listener that keep leases of money, by full name."""
+    times = leases.LeaseTimes(chosen.default_seconds, chosen.most_seconds)
+    return {leases.SERVICE: leases.LeaseServicer(MoneyLeaseTable(database), writer, new_id, times, now)}
+
+
+def grace_us(settings: Settings) -> int:
+    """Gives how long promises may be overdue before nobody seems to sweep, in microseconds: a sweeper's turn and more."""
+    turn = settings.storage.lease_seconds / 3
+    return int((turn + CLOCK_SLACK + SETTLING_SECONDS) * MICROSECONDS)
+
+
+@asynccontextmanager
+async def open_webhook(chosen: AlertSettings) -> AsyncGenerator[Callable[[BudgetAlert], None] | None, None]:
+    """Opens the operator's webhook, where there is one; gives what sends alerts to it."""
+    if chosen.webhook_url is None:
+        yield None
+        return
+    secret = b"" if chosen.webhook_secret is None else chosen.webhook_secret.get_secret_value().encode()
+    webhook = AlertWebhook(chosen.webhook_url.get_secret_value(), secret, chosen.webhook_timeout_seconds, time.time)
+    try:
+        yield webhook.send
+    finally:
+        await webhook.aclose()
