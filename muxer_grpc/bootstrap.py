@@ -154,8 +154,7 @@ def assemble(
     """
     chosen = settings or Settings()
     figures = Figures()
-    path = chosen.catalogue.profiles_file
-    profiles_file = None if path is None else ProfilesFile(path, catalogue.models)
+    profiles_file = _profiles_file(chosen, catalogue)
     profiles = Profiles(catalogue, {} if profiles_file is None else profiles_file.read())
     fleet = Fleet(profiles.catalogue, chosen.routing.default_strategy)
     editor = ProfileEditor(profiles, fleet, profiles_file, _why_profiles_stay(chosen))
@@ -192,11 +191,19 @@ def assemble(
             price_service.SERVICE: price_service.PriceServicer(updates, now),
             **({} if storage is None else _admin_services(chosen, storage, fleet, now)),
         },
-        data_services={}
-        if storage is None
-        else lease_services(chosen.money_leases, storage.database, storage.writer, now=now, new_id=new_id),
+        data_services={} if storage is None else _data_services(chosen, storage, now),
         alert_feed=None if storage is None else storage.alert_feed,
     )
+
+
+def _profiles_file(settings: Settings, catalogue: Catalogue) -> ProfilesFile | None:
+    path = settings.catalogue.profiles_file
+    return None if path is None else ProfilesFile(path, catalogue.models)
+
+
+def _data_services(settings: Settings, storage: Storage, now: Callable[[], float]) -> Mapping[str, Servicer]:
+    """Gives the services of callers that need a database."""
+    return lease_services(settings.money_leases, storage.database, storage.writer, now=now, new_id=new_id)
 
 
 def _admin_services(
@@ -236,7 +243,7 @@ def _resilience(settings: Settings) -> Resilience:
         open_seconds=breaker.open_seconds,
         most_open_seconds=breaker.most_open_seconds,
     )
-    return Resilience(rules, Health(breakers, enabled=breaker.enabled), RetryBudget(chosen.retry_share))
+    return Resilience(rules, Health(breakers, enabled=breaker.enabled), RetryBudget(chosen.retry_share), _random.random)
 
 
 def _classifier(settings: Settings, thresholds: Thresholds) -> Classifier:

@@ -56,7 +56,7 @@ def lease_services(
 
 
 def grace_us(settings: Settings) -> int:
-    """Gives how long promises may be overdue before nobody seems to sweep, in microseconds: a sweeper's turn and more."""
+    """Gives how long promises may be overdue before nobody seems to sweep, in microseconds: a turn and more."""
     turn = settings.storage.lease_seconds / 3
     return int((turn + CLOCK_SLACK + SETTLING_SECONDS) * MICROSECONDS)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -29,18 +28,15 @@ _log = logging.getLogger(__name__)
 # A unary call that may take longer than this, in seconds, is made as a stream where another model could step in.
 LONGEST_SILENCE = 15.0
 
-# Jitter spreads callers; it decides nothing else.
-_random = random.Random()  # noqa: S311
-
 
 @dataclass(frozen=True, slots=True)
 class Resilience:
-    """What attempts are made with. `jitter` gives random numbers from 0 to 1."""
+    """What attempts are made with. `jitter` gives random numbers from 0 to 1, which spread callers over time."""
 
     rules: AttemptRules = field(default_factory=AttemptRules)
     health: Health = field(default_factory=Health)
     retries: RetryBudget = field(default_factory=RetryBudget)
-    jitter: Callable[[], float] = _random.random
+    jitter: Callable[[], float] = lambda: 0.5
 
 
 # Bounds an attempt's output in tokens, given the model and what was spent already (nano-USD); None where no attempt at

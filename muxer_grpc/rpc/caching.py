@@ -21,7 +21,7 @@ def read_cache_wish(spec: chat_pb2.CompletionSpec, violations: Violations, *, ca
     mode, ttl = CacheMode.DEFAULT, None
     if spec.HasField("cache"):
         told = CACHE_MODE_OF.get(spec.cache.mode)
-        violations.check(told is not None, "spec.cache.mode", "unknown", f"{spec.cache.mode} is not a mode of the cache")
+        violations.check(told is not None, "spec.cache.mode", "unknown", f"{spec.cache.mode} is not a cache mode")
         mode = told or mode
         if spec.cache.HasField("ttl"):
             ttl = _read_ttl(spec.cache.ttl, violations)
@@ -41,7 +41,7 @@ def counting_content(spec: chat_pb2.CompletionSpec) -> bytes:
         bare = chat_pb2.CompletionSpec()
         bare.CopyFrom(spec)
         for name in _not_in_key:
-                bare.ClearField(name)
+            bare.ClearField(name)
         spec = bare
     return spec.SerializeToString(deterministic=True)
 

@@ -92,7 +92,8 @@ async def test_the_old_keys_stay_while_the_issuer_answers_nothing_of_use(
         await keys.key("RS256", "r1", START)
         issuer.status = {"status": 500, "redirect": 302}.get(how, 200)
         bodies = {"no json": b"<html>", "no keys": b'{"keys": []}', "deep": b"[" * 100_000}
-        issuer.body = bodies.get(how, b" " * (MAX_DOCUMENT_BYTES + 1) if how == "huge" else None)
+        bodies["huge"] = json.dumps({"keys": [TWO]}).encode() + b" " * MAX_DOCUMENT_BYTES
+        issuer.body = bodies.get(how)
         for later in (10, 10_000):
             assert await keys.key("RS256", "r1", START + later) is not None
             await settled(keys)

@@ -79,7 +79,8 @@ class InProcess:
         request = muxer_service_pb2.RouteRequest(spec=asked)
 
         async def call(limit: TimeLimit) -> routing_pb2.RouteDecision:
-            return (await self.app.muxer.route(request, limit)).decision
+            written = await self.app.muxer.route(request, limit)
+            return muxer_service_pb2.RouteResponse.FromString(written.SerializeToString()).decision
 
         return await outcome(call)
 
@@ -87,7 +88,8 @@ class InProcess:
         request = muxer_service_pb2.CompleteRequest(spec=asked)
 
         async def call(limit: TimeLimit) -> routing_pb2.RouteDecision:
-            return (await self.app.muxer.complete(request, limit)).decision
+            written = await self.app.muxer.complete(request, limit)
+            return muxer_service_pb2.CompleteResponse.FromString(written.SerializeToString()).decision
 
         return await outcome(call)
 
@@ -96,9 +98,10 @@ class InProcess:
 
         async def call(limit: TimeLimit) -> routing_pb2.RouteDecision:
             async with aclosing(self.app.muxer.stream_complete(request, limit)) as replies:
-                events = [reply async for reply in replies]
-            assert events[0].WhichOneof("event") == "decision"
-            return events[0].decision
+                written = [reply.SerializeToString() async for reply in replies]
+            first = muxer_service_pb2.StreamCompleteResponse.FromString(written[0])
+            assert first.WhichOneof("event") == "decision"
+            return first.decision
 
         return await outcome(call)
 
