@@ -49,6 +49,9 @@ from muxer_grpc.storage.price_books import PriceBookTable
 
 # Seeded by the system, once per process: an id must be unique, and nobody is kept out by not guessing it.
 _random = random.Random(os.urandom(32))  # noqa: S311
+if hasattr(os, "register_at_fork"):
+    # A forked process would make the ids of its parent again.
+    os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(32)))
 
 
 def new_id() -> str:
@@ -243,7 +246,9 @@ def _resilience(settings: Settings) -> Resilience:
         open_seconds=breaker.open_seconds,
         most_open_seconds=breaker.most_open_seconds,
     )
-    return Resilience(rules, Health(breakers, enabled=breaker.enabled), RetryBudget(chosen.retry_share), _random.random)
+    health = Health(breakers, enabled=breaker.enabled)
+    retries, hedges = RetryBudget(chosen.retry_share), RetryBudget(chosen.hedge_share)
+    return Resilience(rules, health, retries, hedges, _random.random)
 
 
 def _classifier(settings: Settings, thresholds: Thresholds) -> Classifier:

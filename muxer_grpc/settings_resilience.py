@@ -54,6 +54,9 @@ class ResilienceSettings(BaseModel):
         le=1,
         description="Retries at the same model as a share of calls, 0 to 1.",
     )
+    hedge_share: float = Field(
+        0.05, ge=0, le=1, description="Hedged second attempts as a share of calls, 0 to 1; where asked for."
+    )
     probe_seconds: float = Field(
         60, ge=0, le=86_400, description="Interval of background probes of all providers, in seconds; 0 probes none."
     )

@@ -173,6 +173,7 @@ def narrowed(asked: RoutingPolicy, allowed: TenantPolicy) -> RoutingPolicy:
         quality_target=asked.quality_target,
         model_weights=asked.model_weights,
         fall_back=asked.fall_back,
+        hedge=asked.hedge,
     )
 
 

@@ -44,6 +44,8 @@ class AttemptRun:
         self.finished: Finished | None = None
         self.reported_model = ""
         self.failure: ProviderFailure | None = None
+        # Another attempt beside this one answered first.
+        self.left_behind = False
 
     @property
     def model(self) -> Model:

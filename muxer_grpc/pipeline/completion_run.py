@@ -36,6 +36,8 @@ from muxer_grpc.pipeline.time_limit import TimeLimit
 
 _log = logging.getLogger(__name__)
 
+# From so many completions on, what was measured says when a model is slow.
+SAMPLES_FOR_HEDGING = 20
 NO_RULES_OF_ACCOUNT = AccountRules("")
 
 
@@ -88,8 +90,28 @@ class CompletionRun:
             lambda number, request: AttemptRun(number, around.providers[request.model.provider], request, input_tokens),
             self._bound,
             stream=self._stream,
+            hedge_after=self._hedge_after(),
+            most=self._most,
         )
         return self._chain
+
+    def _hedge_after(self) -> float | None:
+        """Gives the seconds after which a second attempt is made beside a silent first one; None: it is not.
+
+        By then the model usually has begun: measured where it was called often, else three times what is estimated.
+        """
+        if not self._request.policy.hedge:
+            return None
+        best, around = self._decision.candidates[0], self._around
+        known = around.live(around.now()).figures.get(best.model.name)
+        if known is not None and known.samples >= SAMPLES_FOR_HEDGING:
+            usual = known.first_token_seconds if self._stream else known.p95_seconds
+            if usual is not None:
+                return usual * (3.0 if self._stream else 1.0)
+        return 3.0 * best.estimated_latency_seconds * (0.3 if self._stream else 1.0)
+
+    def _most(self, model: Model) -> int:
+        return 0 if self._account is None else self._account.most_of(model, self._around.fleet.catalogue)
 
     def _bound(self, model: Model, spent_nano_usd: int) -> int | None:
         """Bounds an attempt's output by the request, the model, and what is left of the promise."""
@@ -157,8 +179,8 @@ class CompletionRun:
         made = [] if self._chain is None else self._chain.attempts
         if not made:
             return Summary(self._completion_id, self._decision, outcome, duration=duration)
-        last = made[-1]
-        records = [attempt.record(outcome if attempt is last else Outcome.FAILED) for attempt in made]
+        last = (self._chain.current if self._chain is not None else None) or made[-1]
+        records = [attempt.record(outcome if attempt is last else _outcome_beside(attempt)) for attempt in made]
         usage, cost = records[0].usage, records[0].cost
         for record in records[1:]:
             usage, cost = add_usage(usage, record.usage), add_cost(cost, record.cost)
@@ -194,6 +216,11 @@ class CompletionRun:
         folding.decision = self._decision
         folding.summary = Summary(self._completion_id, self._decision, Outcome.COMPLETE)
         return folding.result()
+
+
+def _outcome_beside(attempt: AttemptRun) -> Outcome:
+    """Gives the outcome of an attempt that is not the one that ended the completion."""
+    return Outcome.CANCELLED if attempt.left_behind else Outcome.FAILED
 
 
 def _wrapped(error: MuxerError, summary: Summary) -> CompletionFailed:

@@ -21,6 +21,7 @@ from muxer_grpc.domain.resilience.treatments import TREATMENTS
 from muxer_grpc.domain.routing.estimates import longest_answer
 from muxer_grpc.domain.routing.policy import CompletionRequest, StreamRecovery
 from muxer_grpc.pipeline.attempt import AttemptRun
+from muxer_grpc.pipeline.hedging import Runner, Timers, race
 from muxer_grpc.pipeline.time_limit import TimeLimit
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Resilience:
     rules: AttemptRules = field(default_factory=AttemptRules)
     health: Health = field(default_factory=Health)
     retries: RetryBudget = field(default_factory=RetryBudget)
+    hedges: RetryBudget = field(default_factory=RetryBudget)
     jitter: Callable[[], float] = lambda: 0.5
 
 
@@ -56,6 +58,8 @@ class AttemptChain:
         bound: Bound,
         *,
         stream: bool,
+        hedge_after: float | None = None,
+        most: Callable[[Model], int] = lambda _model: 0,
     ) -> None:
         self._request = request
         self._decision = decision
@@ -70,7 +74,11 @@ class AttemptChain:
         self._text_only = True
         # Models that refused to continue an answer; they may yet begin it anew.
         self._no_prefill: set[str] = set()
+        self._hedge_after = hedge_after
+        self._most = most
         self.attempts: list[AttemptRun] = []
+        # The attempt whose pieces the caller gets.
+        self.current: AttemptRun | None = None
         self.first_failure: ProviderFailure | None = None
 
     @property
@@ -84,6 +92,7 @@ class AttemptChain:
         Raises the first ProviderFailure when none of the attempts answers, and what the limit raises.
         """
         self._resilience.retries.called()
+        self._resilience.hedges.called()
         while True:
             step = self._plan(limit)
             if step.wait_seconds > 0:
@@ -92,22 +101,73 @@ class AttemptChain:
             if self._sent:
                 yield self._switched(attempt, prefix)
             try:
-                async with aclosing(attempt.deltas(limit, first_token_seconds, step.gap_seconds)) as deltas:
+                async with aclosing(
+                    self._pieces(attempt, Timers(first_token_seconds, step.gap_seconds), limit)
+                ) as deltas:
                     async for delta in deltas:
                         self._note(delta)
                         yield delta
             except ProviderFailure as failure:
-                self._fail(attempt, failure, continued=bool(prefix))
+                self._fail(self.current or attempt, failure, continued=bool(prefix))
                 continue
             finally:
                 limit.have_patience(None, TimeoutError())
-            self._resilience.health.succeeded(attempt.model, asyncio.get_running_loop().time())
+            self._resilience.health.succeeded((self.current or attempt).model, asyncio.get_running_loop().time())
             return
+
+    async def _pieces(self, attempt: AttemptRun, timers: Timers, limit: TimeLimit) -> AsyncGenerator[Delta, None]:
+        """Yields the pieces of an attempt; of the first one's, or of another beside it where the request is hedged."""
+        self.current = attempt
+        if self._hedge_after is None or self._failed or self._sent:
+            async with aclosing(attempt.deltas(limit, timers.first_token_seconds, timers.gap_seconds)) as deltas:
+                async for delta in deltas:
+                    yield delta
+            return
+        runners = [Runner(attempt, timers, limit)]
+        try:
+            runners = await race(runners[0], self._hedge_after, lambda: self._beside(attempt, timers, limit), limit)
+            self.current = runners[0].attempt
+            await self._drop(runners[1:])
+            async with aclosing(runners[0].pieces(limit)) as deltas:
+                async for delta in deltas:
+                    yield delta
+        finally:
+            await runners[0].end()
+
+    def _beside(self, attempt: AttemptRun, timers: Timers, limit: TimeLimit) -> Runner | None:
+        """Begins a second attempt beside the first, where a model, the promise and the share of hedges allow it."""
+        resilience, now = self._resilience, asyncio.get_running_loop().time()
+        if not resilience.hedges.allows:
+            return None
+        spent = self._most(attempt.model)
+        for candidate in self._candidates:
+            model = candidate.model
+            if model.name == attempt.model.name or self._bound(model, spent) is None:
+                continue
+            if resilience.health.admits(model, now):
+                resilience.hedges.take()
+                bound = self._bound(model, spent) or 1
+                request = ProviderRequest(self._request.conversation, model, bound, self._stream)
+                second = self._begin(len(self.attempts) + 1, request)
+                self.attempts.append(second)
+                return Runner(second, timers, limit)
+        return None
+
+    async def _drop(self, losers: list[Runner]) -> None:
+        for loser in losers:
+            await loser.end()
+            failure = loser.attempt.failure
+            if failure is None:
+                loser.attempt.left_behind = True
+                self._resilience.health.left(loser.attempt.model)
+            else:
+                self._fail(loser.attempt, failure, continued=False)
 
     def leave(self) -> None:
         """Tells the health of an attempt that ended without saying anything of its model."""
-        if self.attempts and self.attempts[-1].failure is None and self.attempts[-1].finished is None:
-            self._resilience.health.left(self.attempts[-1].model)
+        for attempt in self.attempts[-2:]:
+            if attempt.failure is None and attempt.finished is None and not attempt.left_behind:
+                self._resilience.health.left(attempt.model)
 
     def _plan(self, limit: TimeLimit) -> Next:
         """Plans the next attempt. Raises the first failure when there is none."""

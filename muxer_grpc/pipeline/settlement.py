@@ -123,7 +123,9 @@ class Account:
     def _reservation(self, models: Sequence[Model], catalogue: Catalogue) -> Reservation:
         decision, request, rules = self._decision, self._request, self._books.rules
         now_us = self._began_us = int(self._books.now() * MICROSECONDS)
-        self._reserved = max(self._most_of(model, catalogue) for model in models)
+        most = sorted((self.most_of(model, catalogue) for model in models), reverse=True)
+        # Two attempts may run side by side where the request is hedged.
+        self._reserved = sum(most[:2]) if request.policy.hedge else most[0]
         named = request.request_id
         model = decision.selected
         return Reservation(
@@ -151,7 +153,7 @@ class Account:
         """
         bound = self._output_of(model)
         left = self._reserved - spent
-        if not spent or model.price is None or self._most_of(model, catalogue) <= left:
+        if not spent or model.price is None or self.most_of(model, catalogue) <= left:
             return bound
         most_input = most_input_tokens(self._decision, model, catalogue)
         tokens = most_output_within(model.price, most_input, left, bound)
@@ -161,7 +163,8 @@ class Account:
         default = self._books.rules.default_max_output_tokens
         return bounded_output(self._request, model, self._decision.estimated_input_tokens, default)
 
-    def _most_of(self, model: Model, catalogue: Catalogue) -> int:
+    def most_of(self, model: Model, catalogue: Catalogue) -> int:
+        """Gives the most that one attempt at a model can cost, in nano-USD."""
         if model.price is None:
             return 0
         most_input = most_input_tokens(self._decision, model, catalogue)

@@ -147,6 +147,7 @@ def _read_policy(routing: routing_pb2.RoutingPolicy, catalogue: Catalogue, viola
         quality_target=read_quality_target(routing, path, violations),
         model_weights=_read_model_weights(routing, path, catalogue, violations),
         fall_back=routing.fall_back,
+        hedge=routing.hedge,
     )
     for both, name in (
         (policy.allowed_models & policy.denied_models, "models"),

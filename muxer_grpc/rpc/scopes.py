@@ -49,6 +49,8 @@ _ROWS = (
     *_rows("muxer.v1.LedgerService", Scope.READ_USAGE, "ListEntries GetCompletion CheckLedger"),
     *_rows("muxer.v1.SavingsService", Scope.READ_USAGE, "GetSavings"),
     *_rows("muxer.v1.UsageService", Scope.READ_USAGE, "QueryUsage"),
+    *_rows("muxer.v1.CacheService", Scope.READ_ADMIN, "GetCacheStats"),
+    *_rows("muxer.v1.CacheService", Scope.WRITE_ADMIN, "InvalidateCache"),
 )
 SCOPES: Mapping[str, Scope] = MappingProxyType(dict(_ROWS))
 
@@ -58,6 +60,7 @@ PROCESS_WIDE = frozenset(
         *(method for method in SCOPES if method.startswith(f"/{CHANNELZ}/")),
         "/muxer.v1.CatalogueService/UpdateModel",
         "/muxer.v1.PriceService/CreatePriceBook",
+        "/muxer.v1.CacheService/GetCacheStats",
     }
 )
 

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from muxer_grpc.domain.refusals import StorageUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 _log = logging.getLogger(__name__)
 
@@ -104,6 +107,8 @@ class Database:
 
     def _async_engine(self) -> AsyncEngine:
         if self._engine is None:
+            from sqlalchemy.ext.asyncio import create_async_engine
+
             url = self.url.set(drivername="sqlite+aiosqlite" if self.is_sqlite else "postgresql+psycopg")
             self._engine = create_async_engine(
                 url,
@@ -163,13 +168,18 @@ def told(error: Exception) -> Exception:
     return error
 
 
-# A server that is in recovery, or was made a standby, can be read only.
-_PASSING = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    psycopg.errors.ReadOnlySqlTransaction,
-    psycopg.errors.IdleInTransactionSessionTimeout,
-)
+@cache
+def _passing_of_postgresql() -> tuple[type[Exception], ...]:
+    """Lists the driver's errors that are of the database's state."""
+    import psycopg
+
+    return (
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        # A server that is in recovery, or was made a standby, can be read only.
+        psycopg.errors.ReadOnlySqlTransaction,
+        psycopg.errors.IdleInTransactionSessionTimeout,
+    )
 
 
 def is_passing(cause: object) -> bool:
@@ -177,4 +187,7 @@ def is_passing(cause: object) -> bool:
     if isinstance(cause, sqlite3.OperationalError):
         # "no such table" and the like are ours.
         return not str(cause).startswith(("no such", "near ", "table ", "duplicate column"))
-    return isinstance(cause, (*_PASSING, TimeoutError, OSError))
+    if isinstance(cause, TimeoutError | OSError):
+        return True
+    # A driver that was never loaded raises nothing.
+    return "psycopg" in sys.modules and isinstance(cause, _passing_of_postgresql())

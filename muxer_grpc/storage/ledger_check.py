@@ -234,7 +234,7 @@ class _Books:
 
     async def _by_lease(self, lease: ColumnElement[str], amount: ColumnElement[int], table: Table) -> dict[str, int]:
         query = select(lease, func.sum(amount)).where(*self._of(table), lease != "").group_by(lease)
-        return {name: int(total) for name, total in (await self._connection.execute(query)).tuples()}
+        return {name: int(total) for name, total in await self._connection.execute(query)}
 
     def _of(self, table: Table) -> list[ColumnElement[bool]]:
         return [] if self._tenant_id is None else [table.c.tenant_id == self._tenant_id]

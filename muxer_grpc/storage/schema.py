@@ -326,3 +326,16 @@ alerts = Table(
     UniqueConstraint("budget_id", "period_start_us", "share"),
     Index(None, "tenant_id", "seq"),
 )
+
+# What operators set while the service runs: all replicas follow it. A row is never deleted, so that its revision grows.
+overrides = Table(
+    "overrides",
+    metadata,
+    Column("kind", String(16), nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("value", JSON, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    _us("updated_us"),
+    Column("updated_by", NAME, nullable=False),
+    PrimaryKeyConstraint("kind", "name"),
+)

@@ -44,7 +44,7 @@ class SpendingTable:
             by_model = await _by_model(connection, conditions)
             repeats = await _repeats(connection, conditions)
             own = select(tenants.c.id, tenants.c.policy).where(tenants.c.id.in_({row.tenant_id for row in by_model}))
-            policies = {name: policy_of(told) for name, told in (await connection.execute(own)).tuples()}
+            policies = {name: policy_of(told) for name, told in await connection.execute(own)}
         return SpendingReport(by_model, repeats, policies)
 
 

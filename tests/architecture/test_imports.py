@@ -40,6 +40,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         IN_OUT | {"jwt", "cryptography", "httpx", "httpx_aiohttp", "limits", "redis", "orjson", "pydantic"},
     ),
     "telemetry": (frozenset({"domain", "telemetry"}), STANDARD),
+    "cache": (frozenset({"domain", "cache"}), STANDARD | {"redis"}),
     "telemetry/alert_webhook.py": (frozenset({"domain", "telemetry"}), IN_OUT | {"httpx"}),
     # jsonschema_rs is the wire's own library: it checks the schemas that callers send.
     "rpc": (
@@ -58,7 +59,9 @@ SETTINGS = (
     "settings_modes.py",
     "settings_prices.py",
     "settings_rate_limits.py",
-    "settings_classifier.py", "settings_resilience.py", "settings_storage.py",
+    "settings_classifier.py",
+    "settings_resilience.py",
+    "settings_storage.py",
 )
 EVERYONE = (
     "artefact.py",

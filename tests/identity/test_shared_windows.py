@@ -48,6 +48,12 @@ def counted(url: str, window: str) -> int:
         return int(client.get(f"muxer:{{{window}}}") or 0)
 
 
+def connections(url: str) -> int:
+    """Tells how many connections Redis has ever taken, this one included."""
+    with redis.Redis.from_url(url) as client:
+        return int(client.info("stats")["total_connections_received"])
+
+
 async def test_two_hundred_callers_in_four_processes_never_pass_a_limit_in_its_window(redis_url: str) -> None:
     """Each process has a key of its own, two of them with a limit below what they ask for; all are of one tenant."""
     limit_of_key = {"k0": 100, "k1": 20, "k2": 100, "k3": 50}
@@ -102,6 +108,7 @@ async def test_a_caller_who_gives_up_takes_nobody_along(redis_url: str) -> None:
         said = await asyncio.gather(*asking, return_exceptions=True)
     assert said[1::2] == ["admitted"] * 10
     assert all(isinstance(one, asyncio.CancelledError) for one in said[::2])
+    assert counted(redis_url, "requests/keys/k1") == 10, "who had given up before anything was sent"
 
 
 async def test_a_redis_that_has_forgotten_the_script_is_told_it_again(redis_url: str) -> None:
@@ -153,8 +160,9 @@ async def test_a_redis_that_hangs_is_waited_for_once_and_by_few(own_redis: Redis
     clock = Clock()
     async with opened(own_redis.url, timeout=0.2, clock=clock) as limits:
         assert await outcome(limits.admit_request(WHO)) == "admitted"
+        before = connections(own_redis.url)
         own_redis.freeze()
-        # Those who are under way, and those who wait behind them.
+        # Those who are under way, and those who wait behind them: these are told with the first.
         assert set(await outcomes(limits.admit_request(WHO) for _ in range(700))) == {"unavailable"}
         # Those who come after: were they sent, they would be counted when it goes on.
         assert set(await outcomes(limits.admit_request(WHO) for _ in range(700))) == {"unavailable"}
@@ -166,6 +174,8 @@ async def test_a_redis_that_hangs_is_waited_for_once_and_by_few(own_redis: Redis
         assert set(await outcomes(limits.admit_request(WHO) for _ in range(10))) == {"admitted"}
     # One at first, those under way when it froze, one that looked again, eleven at last: of 2,112.
     assert counted(own_redis.url, "requests/keys/k1") <= 1 + MOST_AT_ONCE + 1 + 11
+    # One connection for each time that it was looked for, and two of these questions.
+    assert connections(own_redis.url) - before == 2 + 2
 
 
 @pytest.mark.parametrize("refuse", [True, False])
@@ -215,6 +225,7 @@ async def test_a_redis_without_memory_is_away_until_it_has_some(own_redis: Redis
             client.config_set("maxmemory", "1")
             assert await outcome(limits.admit_request(WHO)) == "unavailable"
             client.config_set("maxmemory", "0")
+            assert await outcome(limits.admit_request(WHO)) == "unavailable", "it is looked for once a second"
             clock.at += LOOK_AGAIN_SECONDS
             assert await outcome(limits.admit_request(WHO)) == "admitted"
 

@@ -252,3 +252,19 @@ def test_any_metadata_is_refused_in_one_of_two_ways_and_never_as_a_defect(caplog
             runner.run(running_one.__aexit__(None, None, None))
     assert reasons == {"UNAUTHENTICATED"}
     assert "incident" not in caplog.text
+
+
+async def test_a_wrapped_method_that_was_never_registered_is_closed() -> None:
+    async def route(_request: object, _limit: TimeLimit) -> muxer_service_pb2.RouteResponse:
+        raise AssertionError
+
+    server = grpc.aio.server()
+    methods = {"Route": Calls(CallLimits(), lambda: "1").unary(muxer_service_pb2.RouteRequest, route)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("muxer.v1.MuxerService", methods),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await channel.unary_unary(ROUTE)(b"")
+    await server.stop(None)
+    assert told(raised.value).reason == "PERMISSION_DENIED"

@@ -21,6 +21,8 @@ from muxer_grpc.domain.errors import CompletionFailed, FailureClass, NoEligibleM
 from muxer_grpc.domain.routing.ranking import known_strategies
 from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.pipeline.time_limit import TimeLimit
+from muxer_grpc.settings import Settings
+from muxer_grpc.settings_resilience import BreakerSettings, ResilienceSettings
 from tests.rpc.mixed_specs import STRATEGIES, Fleet, mixed_specs
 from tests.rpc.service import PLAIN, Clock, PlayedProvider, Service, model, running, spec, told
 
@@ -53,6 +55,10 @@ CATALOGUE = Catalogue.of(
 FLEET = Fleet([m.name for m in MODELS], ["acme", "other"])
 
 
+# What is kept of failures changes decisions, and here only the test itself may.
+ONE_ATTEMPT = Settings(resilience=ResilienceSettings(max_attempts=1, breaker=BreakerSettings(enabled=False)))
+
+
 class Busy:
     """A script that answers, or fails while it is told to."""
 
@@ -73,7 +79,7 @@ class InProcess:
         self.clock = Clock()
         self.busy = Busy()
         providers = {name: PlayedProvider(self.busy) for name in FLEET.providers}
-        self.app: App = assemble(CATALOGUE, providers, now=self.clock)
+        self.app: App = assemble(CATALOGUE, providers, ONE_ATTEMPT, now=self.clock)
 
     async def route(self, asked: chat_pb2.CompletionSpec) -> object:
         request = muxer_service_pb2.RouteRequest(spec=asked)

@@ -16,7 +16,7 @@ from muxer_grpc.domain.ledger import EntryOutcome
 from muxer_grpc.domain.money import Usage
 from muxer_grpc.domain.reporting import UsageDimension, UsageSums
 from muxer_grpc.storage.database import Database
-from muxer_grpc.storage.schema import ledger_entries, tenants
+from muxer_grpc.storage.schema import api_keys, ledger_entries, tenants, users
 
 SECOND = 1_000_000
 KINDS = (
@@ -65,11 +65,16 @@ def row(completion_id: str, at_us: int, cost: int = 1, **changes: Any) -> dict[s
 
 
 async def add_tenants(database: Database, *names: str) -> None:
-    """Makes tenants."""
+    """Makes tenants, each with the users ann and bob; ann of acme has the key `key_1`."""
+    made = names or TENANTS
+    times = {"created_us": 0, "updated_us": 0}
+    people = [{"tenant_id": name, "id": user, "role": "caller", **times} for name in made for user in ("ann", "bob")]
+    key = {"id": "key_1", "tenant_id": "acme", "user_id": "ann", "prefix": "", "digest": b"", "role": "caller"}
     async with database.change() as connection:
-        await connection.execute(
-            insert(tenants), [{"id": n, "created_us": 0, "updated_us": 0, "policy": {}} for n in names or TENANTS]
-        )
+        await connection.execute(insert(tenants), [{"id": name, "policy": {}, **times} for name in made])
+        await connection.execute(insert(users), people)
+        if "acme" in made:
+            await connection.execute(insert(api_keys).values(**key, **times))
 
 
 async def book(database: Database, rows: Iterable[dict[str, Any]]) -> None:

@@ -7,13 +7,17 @@ from pathlib import Path
 import pytest
 
 from muxer_grpc.bootstrap_admin import default_budgets
-from muxer_grpc.settings_loading import SettingsError, load_settings
 from muxer_grpc.storage.users import DefaultBudgets
+from tests.unit.given_settings import load, problems_of
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 def loaded(**variables: str) -> DefaultBudgets:
-    environment = {f"MUXER_BUDGETS__{name}": value for name, value in variables.items()}
-    return default_budgets(load_settings(Path("/dev/null"), env_file=None, environ=environment).budgets)
+    return default_budgets(load({f"MUXER_BUDGETS__{name}": value for name, value in variables.items()}).budgets)
 
 
 def test_a_new_user_may_spend_ten_usd_a_day_and_a_hundred_a_month() -> None:
@@ -38,8 +42,6 @@ def test_new_users_may_have_none() -> None:
     ],
 )
 def test_what_is_no_budget_is_refused(name: str, value: str, told: str) -> None:
-    with pytest.raises(SettingsError) as raised:
-        loaded(**{name: value})
-    [problem] = raised.value.problems
+    [problem] = problems_of({f"MUXER_BUDGETS__{name}": value})
     assert problem.startswith(f"MUXER_BUDGETS__{name}")
     assert told in problem

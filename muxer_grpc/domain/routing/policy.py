@@ -32,7 +32,8 @@ class RoutingPolicy:
     """Rules that narrow the choice; names are full model names, and an empty set of allowed ones allows all.
 
     `weights`, `quality_target` (0 to 1) and `model_weights` (shares of traffic) steer the strategies that read them.
-    With `fall_back`, a model that is asked for by name is the first choice instead of the only one.
+    With `fall_back`, a model that is asked for by name is the first choice instead of the only one. With `hedge`, a
+    second attempt is made beside a first one that is slow to begin.
     """
 
     strategy: str = ""
@@ -48,6 +49,7 @@ class RoutingPolicy:
     quality_target: float | None = None
     model_weights: tuple[tuple[str, float], ...] = ()
     fall_back: bool = False
+    hedge: bool = False
 
 
 NO_RULES = RoutingPolicy()

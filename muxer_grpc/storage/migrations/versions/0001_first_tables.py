@@ -48,6 +48,7 @@ def downgrade() -> None:
         "alerts",
         "tenants",
         "price_books",
+        "overrides",
         "audit_log",
     ):
         op.drop_table(table)
@@ -103,6 +104,16 @@ def _make_tenants() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_audit_log")),
     )
     op.create_index(op.f("ix_audit_log_tenant_id_seq"), "audit_log", ["tenant_id", "seq"], unique=False)
+    op.create_table(
+        "overrides",
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=256), nullable=False),
+        sa.Column("value", sa.JSON(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("updated_us", sa.BigInteger(), nullable=False),
+        sa.Column("updated_by", sa.String(length=256), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "name", name=op.f("pk_overrides")),
+    )
     op.create_table(
         "price_books",
         sa.Column("version", sa.String(length=64), nullable=False),

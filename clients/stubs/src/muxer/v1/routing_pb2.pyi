@@ -113,7 +113,7 @@ CAPABILITY_CREATIVE: Capability
 CAPABILITY_CONVERSATIONAL: Capability
 
 class RoutingPolicy(_message.Message):
-    __slots__ = ("strategy", "allowed_models", "denied_models", "allowed_providers", "denied_providers", "allowed_regions", "required_features", "max_cost_nano_usd", "max_latency", "weights", "quality_target", "model_weights", "fall_back")
+    __slots__ = ("strategy", "allowed_models", "denied_models", "allowed_providers", "denied_providers", "allowed_regions", "required_features", "max_cost_nano_usd", "max_latency", "weights", "quality_target", "model_weights", "fall_back", "hedge")
     class ModelWeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -134,6 +134,7 @@ class RoutingPolicy(_message.Message):
     QUALITY_TARGET_FIELD_NUMBER: _ClassVar[int]
     MODEL_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     FALL_BACK_FIELD_NUMBER: _ClassVar[int]
+    HEDGE_FIELD_NUMBER: _ClassVar[int]
     strategy: str
     allowed_models: _containers.RepeatedScalarFieldContainer[str]
     denied_models: _containers.RepeatedScalarFieldContainer[str]
@@ -147,7 +148,8 @@ class RoutingPolicy(_message.Message):
     quality_target: float
     model_weights: _containers.ScalarMap[str, float]
     fall_back: bool
-    def __init__(self, strategy: _Optional[str] = ..., allowed_models: _Optional[_Iterable[str]] = ..., denied_models: _Optional[_Iterable[str]] = ..., allowed_providers: _Optional[_Iterable[str]] = ..., denied_providers: _Optional[_Iterable[str]] = ..., allowed_regions: _Optional[_Iterable[str]] = ..., required_features: _Optional[_Iterable[_Union[ModelFeature, str]]] = ..., max_cost_nano_usd: _Optional[int] = ..., max_latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., weights: _Optional[_Union[RoutingWeights, _Mapping]] = ..., quality_target: _Optional[float] = ..., model_weights: _Optional[_Mapping[str, float]] = ..., fall_back: _Optional[bool] = ...) -> None: ...
+    hedge: bool
+    def __init__(self, strategy: _Optional[str] = ..., allowed_models: _Optional[_Iterable[str]] = ..., denied_models: _Optional[_Iterable[str]] = ..., allowed_providers: _Optional[_Iterable[str]] = ..., denied_providers: _Optional[_Iterable[str]] = ..., allowed_regions: _Optional[_Iterable[str]] = ..., required_features: _Optional[_Iterable[_Union[ModelFeature, str]]] = ..., max_cost_nano_usd: _Optional[int] = ..., max_latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., weights: _Optional[_Union[RoutingWeights, _Mapping]] = ..., quality_target: _Optional[float] = ..., model_weights: _Optional[_Mapping[str, float]] = ..., fall_back: _Optional[bool] = ..., hedge: _Optional[bool] = ...) -> None: ...
 
 class RoutingWeights(_message.Message):
     __slots__ = ("quality", "cost", "performance", "availability")

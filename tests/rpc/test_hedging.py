@@ -1,0 +1,80 @@
+"""A second attempt beside a first one that is slow to begin: the first to answer wins, and both are paid for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from muxer.v1 import completion_pb2, muxer_service_pb2, routing_pb2
+
+from muxer_grpc.domain.completion import ProviderRequest
+from tests.rpc.service import PLAIN, Script, Service, play, running, spec
+
+SLOW = "acme/small"
+
+
+def hedged(prompt: str = "What is 2+2?") -> muxer_service_pb2.StreamCompleteRequest:
+    policy = routing_pb2.RoutingPolicy(hedge=True, strategy="cost", allowed_providers=["acme"])
+    return muxer_service_pb2.StreamCompleteRequest(spec=spec(prompt, routing=policy))
+
+
+def slow_first(never: asyncio.Event) -> Script:
+    """Plays a provider whose cheapest model never begins, and whose others answer."""
+
+    def script(request: ProviderRequest):  # type: ignore[no-untyped-def]
+        return (play(never, *PLAIN) if request.model.name == SLOW else play(*PLAIN))(request)
+
+    return script
+
+
+async def summary_of(
+    service: Service, request: muxer_service_pb2.StreamCompleteRequest
+) -> completion_pb2.CompletionSummary:
+    events = [event async for event in service.stub.StreamComplete(request, timeout=30)]
+    assert [event.WhichOneof("event") for event in events] == ["decision", "text_delta", "text_delta", "summary"]
+    return events[-1].summary
+
+
+async def test_a_slow_first_attempt_is_overtaken_and_ended_and_both_are_told() -> None:
+    never = asyncio.Event()
+    async with running(slow_first(never)) as service:
+        summary = await summary_of(service, hedged())
+        assert service.acme.open == 0
+    assert summary.outcome == completion_pb2.OUTCOME_COMPLETE
+    assert summary.selected_model != SLOW
+    told = {attempt.model: attempt.outcome for attempt in summary.attempts}
+    assert told == {SLOW: completion_pb2.OUTCOME_CANCELLED, summary.selected_model: completion_pb2.OUTCOME_COMPLETE}
+
+
+async def test_a_first_attempt_that_begins_in_time_stays_alone() -> None:
+    async with running() as service:
+        summary = await summary_of(service, hedged())
+    assert [attempt.model for attempt in summary.attempts] == [SLOW]
+
+
+async def test_without_asking_for_it_nobody_is_hedged() -> None:
+    never = asyncio.Event()
+    async with running(slow_first(never)) as service:
+        request = hedged()
+        request.spec.routing.hedge = False
+        call = service.stub.StreamComplete(request, timeout=30)
+        reading = asyncio.ensure_future(call.read())
+        while not service.acme.requests:
+            await asyncio.sleep(0.01)
+        done, _ = await asyncio.wait({reading}, timeout=2)
+        assert not done
+        assert [asked.model.name for asked in service.acme.requests] == [SLOW]
+        call.cancel()
+
+
+async def test_a_caller_who_leaves_ends_both_attempts() -> None:
+    never = asyncio.Event()
+    async with running(play(never, *PLAIN)) as service:
+        call = service.stub.StreamComplete(hedged(), timeout=30)
+        reading = asyncio.ensure_future(call.read())
+        while service.acme.open < 2:
+            await asyncio.sleep(0.01)
+        call.cancel()
+        await asyncio.wait({reading})
+        async with asyncio.timeout(10):
+            while service.acme.open:
+                await asyncio.sleep(0.01)
