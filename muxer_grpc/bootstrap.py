@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from muxer_grpc import __version__
 from muxer_grpc.artefact import load_learned
 from muxer_grpc.bootstrap_admin import account_services
+from muxer_grpc.bootstrap_cache import cache_service, open_cache
 from muxer_grpc.bootstrap_identity import open_identity
 from muxer_grpc.bootstrap_prices import kept_current, price_sources
 from muxer_grpc.bootstrap_providers import ConfiguredProvider, catalogue_of, configure_all
@@ -38,13 +39,16 @@ from muxer_grpc.pipeline.failover import Resilience
 from muxer_grpc.pipeline.judge import Judge, JudgeRules
 from muxer_grpc.pipeline.pipeline import Pipeline
 from muxer_grpc.pipeline.price_updates import PriceUpdates
+from muxer_grpc.pipeline.response_cache import Answers
 from muxer_grpc.pipeline.surroundings import Surroundings
 from muxer_grpc.profiles_file import ProfilesFile
 from muxer_grpc.rpc.listener import Servicer
+from muxer_grpc.rpc.servicers import caching
 from muxer_grpc.rpc.servicers import prices as price_service
 from muxer_grpc.rpc.servicers.catalogue import CatalogueServicer
 from muxer_grpc.rpc.servicers.muxer import MuxerServicer, ProcessFacts
 from muxer_grpc.settings import Settings
+from muxer_grpc.storage.database import Database
 from muxer_grpc.storage.price_books import PriceBookTable
 
 # Seeded by the system, once per process: an id must be unique, and nobody is kept out by not guessing it.
@@ -90,6 +94,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App, None]:
             open_storage(settings, instance_id) as storage,
             open_identity(settings.identity, storage.directory) as identity,
             open_rate_limits(settings.rate_limits) as limiter,
+            open_cache(settings) as answers,
         ):
             prices = price_sources(configured, settings)
             app = assemble(
@@ -100,6 +105,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App, None]:
                 instance_id=instance_id,
                 prices=prices,
                 limiter=limiter,
+                answers=answers,
             )
             async with _in_step_with_file(app), kept_current(app.prices, settings.prices.refresh_seconds):
                 yield replace(app, identity=identity)
@@ -147,13 +153,13 @@ def assemble(
     instance_id: str = "",
     prices: PriceSources | None = None,
     limiter: RateLimiter | None = None,
+    answers: Answers | None = None,
 ) -> App:
     """Wires an application from its parts; tests hand in fakes. Without settings, the defaults hold.
 
     `now` gives the seconds since the epoch by which decisions and figures age. Without a storage no accounts are kept.
-    Without prices the catalogue's own hold; without a limiter nobody counts how often who calls.
-
-    Raises ValueError when the file of profiles is broken, or the judge cannot be called.
+    Without prices the catalogue's own hold; without a limiter nobody counts how often who calls; without answers none
+    is kept. Raises ValueError when the file of profiles is broken, or the judge cannot be called.
     """
     chosen = settings or Settings()
     figures = Figures()
@@ -161,10 +167,10 @@ def assemble(
     profiles = Profiles(catalogue, {} if profiles_file is None else profiles_file.read())
     fleet = Fleet(profiles.catalogue, chosen.routing.default_strategy)
     editor = ProfileEditor(profiles, fleet, profiles_file, _why_profiles_stay(chosen))
-    kept = None if storage is None else PriceBookTable(storage.database)
-    updates = PriceUpdates(prices or PriceSources.of(catalogue), editor.reprice, kept, now, chosen.prices.most_factor)
+    database = None if storage is None else storage.database
+    updates = _price_updates(chosen, prices or PriceSources.of(catalogue), editor, database, now)
     thresholds = Thresholds(chosen.classifier.low_confidence, chosen.classifier.direct_confidence)
-    surroundings = Surroundings(
+    around = Surroundings(
         fleet=fleet,
         providers=providers,
         observer=figures,
@@ -176,27 +182,34 @@ def assemble(
         books=None if storage is None else storage.books,
         limiter=limiter,
         resilience=_resilience(chosen),
+        answers=answers,
         now=now,
     )
-    pipeline = Pipeline(surroundings)
+    pipeline = Pipeline(around)
     facts = ProcessFacts(version=__version__, instance_id=instance_id or new_id(), started_at=time.time())
     return App(
         catalogue=profiles.catalogue,
         pipeline=pipeline,
         figures=figures,
-        muxer=MuxerServicer(pipeline, fleet, figures, facts),
+        muxer=MuxerServicer(pipeline, fleet, figures, facts, caches=answers is not None),
         catalogue_service=CatalogueServicer(fleet, editor),
         profiles=editor,
         prices=updates,
         profiles_file=profiles_file,
         limiter=limiter,
-        admin_services={
-            price_service.SERVICE: price_service.PriceServicer(updates, now),
-            **({} if storage is None else _admin_services(chosen, storage, fleet, now)),
-        },
+        admin_services=_admin_services(chosen, storage, fleet, updates, now)
+        | {caching.SERVICE: cache_service(chosen, answers, database, facts.instance_id, now)},
         data_services={} if storage is None else _data_services(chosen, storage, now),
         alert_feed=None if storage is None else storage.alert_feed,
     )
+
+
+def _price_updates(
+    settings: Settings, prices: PriceSources, editor: ProfileEditor, database: Database | None, now: Callable[[], float]
+) -> PriceUpdates:
+    """Builds what sets prices at run time; without a database it keeps none."""
+    kept = None if database is None else PriceBookTable(database)
+    return PriceUpdates(prices, editor.reprice, kept, now, settings.prices.most_factor)
 
 
 def _profiles_file(settings: Settings, catalogue: Catalogue) -> ProfilesFile | None:
@@ -210,10 +223,14 @@ def _data_services(settings: Settings, storage: Storage, now: Callable[[], float
 
 
 def _admin_services(
-    settings: Settings, storage: Storage, fleet: Fleet, now: Callable[[], float]
+    settings: Settings, storage: Storage | None, fleet: Fleet, updates: PriceUpdates, now: Callable[[], float]
 ) -> dict[str, Servicer]:
-    """Gives the admin services that need a database."""
+    """Gives the admin services; without a storage, those that need none."""
+    services: dict[str, Servicer] = {price_service.SERVICE: price_service.PriceServicer(updates, now)}
+    if storage is None:
+        return services
     return {
+        **services,
         **account_services(settings, storage.database, fleet, now=now, new_id=new_id),
         **report_services(settings, storage.database, storage.alert_feed, fleet, now=now),
     }

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 from muxer_grpc.domain.tenancy import RateLimit
 from muxer_grpc.identity.rate_limits import DefaultLimits, RateLimits
-from muxer_grpc.identity.shared_windows import SharedWindows
 from muxer_grpc.settings_rate_limits import RateLimitSettings
 
 
@@ -16,6 +15,8 @@ async def open_rate_limits(chosen: RateLimitSettings) -> AsyncGenerator[RateLimi
     """Builds what counts, and closes its connections on leaving. It connects when it first counts."""
     shared = None
     if chosen.redis_url is not None:
+        from muxer_grpc.identity.shared_windows import SharedWindows
+
         shared = SharedWindows(chosen.redis_url.get_secret_value(), chosen.redis_timeout_seconds)
     limits = RateLimits(
         shared,

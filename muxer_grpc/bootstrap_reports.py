@@ -24,7 +24,6 @@ from muxer_grpc.storage.reports import UsageTable
 from muxer_grpc.storage.spending import SpendingTable
 from muxer_grpc.storage.sweeper import CLOCK_SLACK
 from muxer_grpc.storage.writer import LedgerWriter
-from muxer_grpc.telemetry.alert_webhook import AlertWebhook
 
 Now = Callable[[], float]
 NewId = Callable[[], str]
@@ -68,6 +67,9 @@ async def open_webhook(chosen: AlertSettings) -> AsyncGenerator[Callable[[Budget
         yield None
         return
     secret = b"" if chosen.webhook_secret is None else chosen.webhook_secret.get_secret_value().encode()
+    # Loads an HTTP client, which nobody needs without a webhook.
+    from muxer_grpc.telemetry.alert_webhook import AlertWebhook
+
     webhook = AlertWebhook(chosen.webhook_url.get_secret_value(), secret, chosen.webhook_timeout_seconds, time.time)
     try:
         yield webhook.send

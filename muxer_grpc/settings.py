@@ -36,6 +36,7 @@ from muxer_grpc.providers.registry import adapters
 from muxer_grpc.settings_addresses import UNIX, checked_addresses, split_addresses
 from muxer_grpc.settings_alerts import AlertSettings
 from muxer_grpc.settings_budgets import BudgetSettings
+from muxer_grpc.settings_cache import CacheSettings, cache_redis_url
 from muxer_grpc.settings_classifier import ClassifierSettings
 from muxer_grpc.settings_identity import IdentitySettings, check_exposure
 from muxer_grpc.settings_leases import MoneyLeaseSettings
@@ -287,6 +288,7 @@ class Settings(BaseSettings):
     )
     alerts: AlertSettings = Field(AlertSettings(), description="Whom to tell of budgets that are nearly spent.")
     rate_limits: RateLimitSettings = Field(RateLimitSettings(), description="Requests and tokens per minute.")
+    cache: CacheSettings = Field(CacheSettings(), description="Answers that are kept and given again.")
     log: LogSettings = Field(LogSettings(), description="Logs.")
 
     # What the usual variables of vendors hold (OPENAI_API_KEY and so on); private, so that no repr shows it.
@@ -312,6 +314,7 @@ class Settings(BaseSettings):
     def _guarded(self) -> Self:
         server, certificates = self.server, self.tls.require_client_certificate
         check_exposure(self.identity, listen=server.listen, admin_listen=server.admin_listen, certificates=certificates)
+        cache_redis_url(self.cache, self.rate_limits)
         return self
 
     @field_validator("providers")

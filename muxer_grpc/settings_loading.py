@@ -188,7 +188,7 @@ def settings_table() -> str:
 
 
 def _shown(default: Any) -> str:
-    if default in (None, "", ()):
+    if default in (None, "", (), {}):
         return ""
     if isinstance(default, tuple):
         default = ",".join(map(str, default))

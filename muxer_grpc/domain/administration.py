@@ -283,6 +283,16 @@ class Budgets(Protocol):
         ...
 
 
+class AuditNotes(Protocol):
+    """Takes down what is done to things that the database does not hold."""
+
+    async def note(
+        self, actor: Actor, action: str, resource: str, *, tenant_id: str, after: Mapping[str, Any] | None = None
+    ) -> None:
+        """Writes what somebody is about to do; durable when this returns. Raises StorageUnavailable."""
+        ...
+
+
 class AuditLog(Protocol):
     """Shows who changed what; what writes it are the changes themselves."""
 

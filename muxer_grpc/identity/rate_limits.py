@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from muxer_grpc.domain.refusals import RateKind, RateLimited, StorageUnavailable
 from muxer_grpc.domain.tenancy import UNLIMITED, Principal, RateLimit
-from muxer_grpc.identity.rate_windows import Counter, MemoryWindows
-from muxer_grpc.identity.shared_windows import LOOK_AGAIN_SECONDS, SharedWindows, WindowsAway
+from muxer_grpc.identity.counting import LOOK_AGAIN_SECONDS, Counter, WindowsAway
+
+if TYPE_CHECKING:
+    from muxer_grpc.identity.rate_windows import MemoryWindows
+    from muxer_grpc.identity.shared_windows import SharedWindows
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,15 @@ class RateLimits:
         refuse_when_away: bool = False,
     ) -> None:
         self._shared = shared
-        self._own = MemoryWindows()
         self._defaults = defaults
         self._refuse = refuse_when_away
+
+    @cached_property
+    def _own(self) -> MemoryWindows:
+        """Counts in this process. What it counts with takes long to load, and where nobody is limited is not needed."""
+        from muxer_grpc.identity.rate_windows import MemoryWindows
+
+        return MemoryWindows()
 
     async def admit_request(self, principal: Principal) -> None:
         """Counts a request. Raises RateLimited, and then has counted nothing; StorageUnavailable where it refuses."""

@@ -16,32 +16,10 @@ from typing import Any
 from limits.aio.storage import MemoryStorage, RedisStorage
 from redis.exceptions import NoScriptError
 
-from muxer_grpc.domain.refusals import RateKind
+from muxer_grpc.identity.counting import Counter, Refusal
 
 WINDOW_SECONDS = 60
 KEY_PREFIX = "muxer"
-
-
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """One limit: what is counted, of whom (`keys/<id>` or `tenants/<id>`), and how many a minute at most."""
-
-    kind: RateKind
-    subject: str
-    limit: int
-
-    @property
-    def key(self) -> str:
-        """Names the windows of the counter. The limit is no part of it, so that a changed one holds at once."""
-        return f"{self.kind.value}/{self.subject}"
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The first counter that had no room, and in how many seconds it has, if nobody else uses it meanwhile."""
-
-    counter: Counter
-    wait_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,17 +17,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from muxer_grpc.identity.rate_windows import Counter, RedisWindows, Refusal
+from muxer_grpc.identity.counting import LOOK_AGAIN_SECONDS, Counter, Refusal, WindowsAway
+from muxer_grpc.identity.rate_windows import RedisWindows
 
 _log = logging.getLogger(__name__)
 
-LOOK_AGAIN_SECONDS = 1.0
 # Calls in one round trip: enough to make each cheap, few enough not to hold up the other users of a Redis.
 MOST_AT_ONCE = 256
-
-
-class WindowsAway(Exception):
-    """Redis cannot be used now, and whether it has counted is not known."""
 
 
 _Outcome = Refusal | WindowsAway | None

@@ -81,9 +81,10 @@ class AttemptRun:
                         self.reported_model = event.reported_model
                     else:
                         self._note(event)
-                        if gap_seconds is not None:
-                            limit.have_patience(gap_seconds, silent)
                         yield event
+                        if gap_seconds is not None:
+                            # From here on: how long the caller took is not the provider's silence.
+                            limit.have_patience(gap_seconds, silent)
             if self.finished is None:
                 raise ProviderFailure(FailureClass.PROTOCOL, "the adapter ended an answer without its end")
         except ProviderFailure as failure:

@@ -17,17 +17,13 @@ from muxer_grpc.domain.errors import FailureClass, ProviderFailure
 from muxer_grpc.domain.resilience.attempts import AttemptRules, Failed, Next, Situation, next_attempt
 from muxer_grpc.domain.resilience.health import Health
 from muxer_grpc.domain.resilience.retry_budget import RetryBudget
-from muxer_grpc.domain.resilience.treatments import TREATMENTS
 from muxer_grpc.domain.routing.estimates import longest_answer
 from muxer_grpc.domain.routing.policy import CompletionRequest, StreamRecovery
-from muxer_grpc.pipeline.attempt import AttemptRun
+from muxer_grpc.pipeline.attempt import CHARACTERS_PER_TOKEN, AttemptRun
 from muxer_grpc.pipeline.hedging import Runner, Timers, race
 from muxer_grpc.pipeline.time_limit import TimeLimit
 
 _log = logging.getLogger(__name__)
-
-# A unary call that may take longer than this, in seconds, is made as a stream where another model could step in.
-LONGEST_SILENCE = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +92,7 @@ class AttemptChain:
         while True:
             step = self._plan(limit)
             if step.wait_seconds > 0:
-                await limit.wait(partial(asyncio.sleep, step.wait_seconds))
+                await self._wait(step, limit)
             attempt, prefix, first_token_seconds = self._start(step)
             if self._sent:
                 yield self._switched(attempt, prefix)
@@ -114,6 +110,15 @@ class AttemptChain:
                 limit.have_patience(None, TimeoutError())
             self._resilience.health.succeeded((self.current or attempt).model, asyncio.get_running_loop().time())
             return
+
+    async def _wait(self, step: Next, limit: TimeLimit) -> None:
+        """Waits before an attempt. Raises what the limit raises."""
+        try:
+            await limit.wait(partial(asyncio.sleep, step.wait_seconds))
+        except BaseException:
+            # It was admitted, perhaps as a probe, and will not be made.
+            self._resilience.health.left(step.candidate.model)
+            raise
 
     async def _pieces(self, attempt: AttemptRun, timers: Timers, limit: TimeLimit) -> AsyncGenerator[Delta, None]:
         """Yields the pieces of an attempt; of the first one's, or of another beside it where the request is hedged."""
@@ -203,18 +208,17 @@ class AttemptChain:
     def _start(self, step: Next) -> tuple[AttemptRun, str, float | None]:
         """Begins an attempt; gives it, the text that it continues (empty: it begins anew), and its first timer."""
         model = step.candidate.model
-        prefix = "".join(self._text) if self._continues(model) else ""
+        # Vendors refuse a prefill that ends with blanks; what continues it begins with its own.
+        prefix = "".join(self._text).rstrip() if self._continues(model) else ""
         conversation = self._request.conversation
+        bound = self._bound(model, self.spent_nano_usd) or 1
         if prefix:
             conversation = _continued(conversation, prefix)
-        bound = self._bound(model, self.spent_nano_usd) or 1
-        stream, first = self._stream, step.first_token_seconds
-        if first is not None and not stream:
-            # A vendor's unary endpoint is silent until the whole answer is there, so that a silent target can only be
-            # told by a bound on how long an answer may take. Where that is long, the answer is asked for as a stream.
-            whole = longest_answer(model, bound)
-            stream = whole > LONGEST_SILENCE
-            first = first if stream else max(first, whole)
+            bound = max(1, bound - len(prefix) // CHARACTERS_PER_TOKEN)
+        first = step.first_token_seconds
+        # A vendor's unary endpoint is silent until the whole answer is there. Where that may take longer than a silent
+        # model is waited for, the answer is asked for as a stream.
+        stream = self._stream or (first is not None and longest_answer(model, bound) > first)
         attempt = self._begin(len(self.attempts) + 1, ProviderRequest(conversation, model, bound, stream))
         self.attempts.append(attempt)
         return attempt, prefix, first
@@ -225,14 +229,15 @@ class AttemptChain:
             and self._text_only
             and self._request.recovery is StreamRecovery.CONTINUE
             and Feature.PREFILL in model.features
+            # What is forced into a form begins at its beginning.
+            and self._request.conversation.response_format is None
             and model.name not in self._no_prefill
         )
 
     def _switched(self, attempt: AttemptRun, prefix: str) -> AttemptSwitched:
         """Marks that an attempt takes over; of the text that the caller has, what it does not continue is void."""
-        if not prefix:
-            self._text.clear()
-            self._text_only = True
+        self._text = [prefix] if prefix else []
+        self._text_only = True
         last = self._failed[-1]
         model = attempt.model
         return AttemptSwitched(len(self.attempts), model.name, model.provider, last.failure_class, len(prefix))
@@ -266,8 +271,6 @@ class AttemptChain:
         self._failed.append(Failed(model, failure.failure_class, failure.retry_after_seconds))
         now = asyncio.get_running_loop().time()
         self._resilience.health.failed(model, failure.failure_class, now, failure.retry_after_seconds)
-        if not TREATMENTS[failure.failure_class].fall_back and not TREATMENTS[failure.failure_class].retries:
-            self.first_failure = failure if len(self.attempts) == 1 else self.first_failure
 
     def _nothing_open(self, now: float) -> ProviderFailure:
         """Says that no breaker lets a call pass, and when the first one may."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 from muxer_grpc.domain.completion import Completion, CompletionEvent, Folding, Replay
 from muxer_grpc.domain.decision import Classification, Decision
@@ -104,7 +105,8 @@ class Pipeline:
         if self._around.limiter is not None:
             best = decision.candidates[0]
             tokens = best.estimated_input_tokens + best.estimated_output_tokens
-            await self._around.limiter.admit_tokens(limit.principal, tokens)
+            admit = partial(self._around.limiter.admit_tokens, limit.principal, tokens)
+            await limit.wait(admit)
         completion = CompletionRun(request, decision, limit.principal, self._around, stream=stream)
         try:
             replay = await self._reserve(completion, request, limit)

@@ -14,6 +14,7 @@ from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.pipeline.decisions import Decisions
 from muxer_grpc.pipeline.failover import Resilience
 from muxer_grpc.pipeline.judge import Judge
+from muxer_grpc.pipeline.response_cache import Answers
 from muxer_grpc.pipeline.settlement import Bookkeeping
 
 
@@ -35,4 +36,5 @@ class Surroundings:
     books: Bookkeeping | None = None
     limiter: RateLimiter | None = None
     resilience: Resilience = field(default_factory=Resilience)
+    answers: Answers | None = None
     now: Callable[[], float] = time.time

@@ -41,10 +41,17 @@ async def append(
 
 
 class AuditTable:
-    """Implements the port AuditLog."""
+    """Implements the ports AuditLog and AuditNotes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def note(
+        self, actor: Actor, action: str, resource: str, *, tenant_id: str, after: Mapping[str, Any] | None = None
+    ) -> None:
+        """Writes what somebody is about to do."""
+        async with self._database.change() as connection:
+            await append(connection, actor, action, resource, tenant_id=tenant_id, after=after)
 
     async def page(self, wanted: AuditFilter, asked: PageRequest) -> Sequence[AuditEntry]:
         """Lists entries, the latest first."""

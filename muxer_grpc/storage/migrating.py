@@ -21,6 +21,7 @@ HEAD, BASE = "head", "base"
 NEWEST = "0001"
 # A number that no other program of the same database uses for a lock of its own: `muxer` in ASCII.
 MIGRATION_LOCK = 0x6D75786572
+LOCK_SECONDS = 10
 
 
 class SchemaState(Enum):
@@ -51,8 +52,11 @@ def migrate(database: Database, revision: str = HEAD) -> tuple[str, str]:
     try:
         with engine.begin() as connection:
             if not database.is_sqlite:
-                # A step may take long on large tables; and of several who migrate at once, the others wait.
+                # A step may take long on large tables; and of several who migrate at once, the others wait. A step that
+                # waits for a table gives up soon: behind it, everybody who uses the table waits.
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+                connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
             before = revision_of(connection)
             config = _config(connection)
             down = revision == BASE or (revision != HEAD and revision < before)

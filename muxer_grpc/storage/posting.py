@@ -327,7 +327,7 @@ class _Posting:
         """Writes the alerts, in the order of their numbers: whoever follows them would miss one that came late."""
         alerts = self._posted.alerts
         if alerts and self._cursor.locks:
-            pass
+            self._cursor.run(sql.LOCK_ALERTS)
         self._cursor.each(
             sql.ADD_ALERTS,
             [

@@ -56,6 +56,7 @@ SETTINGS = (
     "settings_addresses.py",
     "settings_alerts.py",
     "settings_budgets.py",
+    "settings_cache.py",
     "settings_modes.py",
     "settings_prices.py",
     "settings_rate_limits.py",
@@ -67,6 +68,7 @@ EVERYONE = (
     "artefact.py",
     "bootstrap.py",
     "bootstrap_admin.py",
+    "bootstrap_cache.py",
     "bootstrap_identity.py",
     "bootstrap_prices.py",
     "bootstrap_providers.py",
@@ -86,6 +88,7 @@ EVERYONE = (
 MAY_READ_SETTINGS = (
     "bootstrap.py",
     "bootstrap_admin.py",
+    "bootstrap_cache.py",
     "bootstrap_identity.py",
     "bootstrap_prices.py",
     "bootstrap_providers.py",

@@ -21,7 +21,7 @@ from muxer_grpc.domain.completion import (
 )
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
 from muxer_grpc.domain.money import NO_USAGE
-from tests.rpc.service import Service, play, running
+from tests.rpc.service import ONE_ATTEMPT, Service, play, running
 
 RICH = play(
     ReasoningDelta("hm", "proof"),
@@ -107,7 +107,7 @@ async def test_excluded_models_are_told() -> None:
 
 async def test_a_cut_stream_raises_and_keeps_the_summary() -> None:
     cut = ProviderFailure(FailureClass.PROTOCOL, "x")
-    async with running(play(TextDelta("half"), cut)) as service, client_of(service) as client:
+    async with running(play(TextDelta("half"), cut), settings=ONE_ATTEMPT) as service, client_of(service) as client:
         async with client.stream("hi") as stream:
             with pytest.raises(BY_REASON["PROVIDER_PROTOCOL"]) as raised:
                 await stream.completion()

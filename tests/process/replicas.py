@@ -75,7 +75,8 @@ async def replica(folder: Path, **variables: str) -> AsyncGenerator[Replica, Non
     ours, theirs = _context.Pipe(duplex=False)
     environment = clean_environment(MUXER_SERVER__ADMIN_LISTEN="", **variables)
     process = _context.Process(target=_serve, args=(str(folder), str(log), environment, theirs))
-    await asyncio.to_thread(process.start)
+    # Not in a thread: what is cancelled there would start all the same, and stay.
+    process.start()
     theirs.close()
     loop = asyncio.get_running_loop()
     running = Replica(process, "", log)

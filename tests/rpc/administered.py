@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,7 +25,7 @@ from muxer_grpc.domain.tenancy import Role
 from muxer_grpc.identity.api_keys import ApiKeys
 from muxer_grpc.pipeline.price_updates import PriceUpdates
 from muxer_grpc.rpc.calls import CallLimits, Calls
-from muxer_grpc.rpc.listener import Listener, ListenerOptions
+from muxer_grpc.rpc.listener import Listener, ListenerOptions, Servicer
 from muxer_grpc.rpc.servicers import prices
 from muxer_grpc.settings import Settings
 from muxer_grpc.settings_identity import IdentitySettings
@@ -133,8 +133,10 @@ def entry(cost: int, at_us: int, tenant_id: str, user_id: str = "", key_id: str 
 
 
 @asynccontextmanager
-async def administered(database: Database, settings: Settings = SETTINGS) -> AsyncGenerator[Administered, None]:
-    """Serves the admin services on a free port, with keys asked for, over a database."""
+async def administered(
+    database: Database, settings: Settings = SETTINGS, more: Callable[[Clock], Mapping[str, Servicer]] | None = None
+) -> AsyncGenerator[Administered, None]:
+    """Serves the admin services, and `more`, on a free port, with keys asked for, over a database."""
     clock = Clock(START)
     directory = DirectoryTable(database, default_budgets(settings.budgets), now=clock, new_id=new_id)
     async with open_identity(settings.identity, directory) as identity:
@@ -143,6 +145,7 @@ async def administered(database: Database, settings: Settings = SETTINGS) -> Asy
         services = {
             **account_services(settings, database, Fleet(CATALOGUE), now=clock, new_id=new_id),
             prices.SERVICE: prices.PriceServicer(updates, clock),
+            **({} if more is None else more(clock)),
         }
         listener = Listener(ListenerOptions(("127.0.0.1:0",)), services, calls)
         await listener.start()

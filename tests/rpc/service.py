@@ -33,6 +33,7 @@ from muxer_grpc.rpc.listener import Listener, ListenerOptions
 from muxer_grpc.rpc.servicers import catalogue as catalogue_service
 from muxer_grpc.rpc.servicers import muxer as muxer_service
 from muxer_grpc.settings import Settings
+from muxer_grpc.settings_resilience import BreakerSettings, ResilienceSettings
 
 PLAIN: tuple[ProviderEvent, ...] = (
     ModelReported("vendor-model-1"),
@@ -113,6 +114,9 @@ PROVIDERS = (
     ProviderEntry("absent", configured=False, detail="set ABSENT_API_KEY"),
 )
 CATALOGUE = Catalogue.of(MODELS, PROVIDERS, version="fleet-test", price_book_version="prices-test")
+
+# For tests of one attempt: none is made after it, and none is kept from a model by what went before.
+ONE_ATTEMPT = Settings(resilience=ResilienceSettings(max_attempts=1, breaker=BreakerSettings(enabled=False)))
 
 
 @dataclass

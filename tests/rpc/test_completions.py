@@ -21,7 +21,7 @@ from muxer_grpc.domain.completion import (
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
 from muxer_grpc.domain.money import Usage, UsageSource
 from muxer_grpc.rpc.calls import CallLimits
-from tests.rpc.service import play, running, spec, told
+from tests.rpc.service import ONE_ATTEMPT, play, running, spec, told
 
 Request = muxer_service_pb2.StreamCompleteRequest
 
@@ -123,7 +123,7 @@ async def test_a_provider_failure_is_told_alike_by_unary_and_stream(
     failure_class: FailureClass, code: grpc.StatusCode, reason: str
 ) -> None:
     failure = ProviderFailure(failure_class, "secret words of the vendor", http_status=499, vendor_code="v1")
-    async with running(play(failure)) as service:
+    async with running(play(failure), settings=ONE_ATTEMPT) as service:
         with pytest.raises(grpc.aio.AioRpcError) as unary:
             await service.stub.Complete(muxer_service_pb2.CompleteRequest(spec=spec()))
         kinds: list[str] = []
@@ -144,7 +144,7 @@ async def test_a_provider_failure_is_told_alike_by_unary_and_stream(
 
 async def test_a_cut_answer_ends_with_a_summary_that_says_so_and_what_it_cost() -> None:
     cut = ProviderFailure(FailureClass.TRANSIENT, "reset")
-    async with running(play(TextDelta("x" * 400), cut)) as service:
+    async with running(play(TextDelta("x" * 400), cut), settings=ONE_ATTEMPT) as service:
         call = service.stub.StreamComplete(Request(spec=spec()))
         events = []
         with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -160,7 +160,7 @@ async def test_a_cut_answer_ends_with_a_summary_that_says_so_and_what_it_cost() 
 
 
 async def test_an_adapter_that_ends_without_an_end_is_a_failure_and_never_a_success() -> None:
-    async with running(play(TextDelta("half"))) as service:
+    async with running(play(TextDelta("half")), settings=ONE_ATTEMPT) as service:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await service.stub.Complete(muxer_service_pb2.CompleteRequest(spec=spec()))
     assert told(raised.value).reason == "PROVIDER_PROTOCOL"
@@ -168,7 +168,7 @@ async def test_an_adapter_that_ends_without_an_end_is_a_failure_and_never_a_succ
 
 async def test_a_rate_limit_hands_on_how_long_to_wait() -> None:
     failure = ProviderFailure(FailureClass.RATE_LIMIT, "slow down", retry_after_seconds=2.0)
-    async with running(play(failure)) as service:
+    async with running(play(failure), settings=ONE_ATTEMPT) as service:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await service.stub.Complete(muxer_service_pb2.CompleteRequest(spec=spec()))
     error = told(raised.value)
@@ -199,7 +199,7 @@ async def test_a_stray_cancellation_inside_becomes_a_status_at_once() -> None:
 
 async def test_the_deadline_ends_the_call_typed_and_closes_the_provider() -> None:
     never = asyncio.Event()
-    async with running(play(TextDelta("a"), never)) as service:
+    async with running(play(TextDelta("a"), never), settings=ONE_ATTEMPT) as service:
         events = []
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             async for event in service.stub.StreamComplete(Request(spec=spec()), timeout=0.5):
@@ -212,7 +212,7 @@ async def test_the_deadline_ends_the_call_typed_and_closes_the_provider() -> Non
 
 async def test_a_call_without_a_deadline_is_bounded_by_the_service() -> None:
     limits = CallLimits(default_deadline_seconds=0.2)
-    async with running(play(asyncio.Event()), limits=limits) as service:
+    async with running(play(asyncio.Event()), limits=limits, settings=ONE_ATTEMPT) as service:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await service.stub.Complete(muxer_service_pb2.CompleteRequest(spec=spec()))
     assert told(raised.value).reason == "DEADLINE_EXCEEDED"
@@ -233,7 +233,7 @@ async def test_a_cancelled_stream_closes_the_provider_and_is_counted_once() -> N
 
 
 async def test_get_metrics_counts_requests_failures_tokens_and_money_by_group() -> None:
-    async with running() as service:
+    async with running(settings=ONE_ATTEMPT) as service:
         for text in ("What is 2+2?", "Tell me about climate change"):
             await service.stub.Complete(muxer_service_pb2.CompleteRequest(spec=spec(text)))
         service.acme.script = play(ProviderFailure(FailureClass.OVERLOAD, "busy"))

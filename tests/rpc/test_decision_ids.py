@@ -21,7 +21,7 @@ from muxer_grpc.domain.errors import FailureClass, ProviderFailure
 from muxer_grpc.pipeline.decisions import DEFAULT_SECONDS, MAX_DECISIONS
 from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.settings import RoutingSettings, Settings
-from tests.rpc.service import PLAIN, Clock, Service, Told, running, spec, told
+from tests.rpc.service import ONE_ATTEMPT, PLAIN, Clock, Service, Told, running, spec, told
 
 AVAILABLE = routing_pb2.RoutingPolicy(strategy="availability", denied_providers=["other"])
 METHODS = ["Complete", "StreamComplete"]
@@ -82,7 +82,7 @@ class Failing:
 async def test_a_decision_is_taken_up_whole_whatever_was_learned_since(method: str) -> None:
     clock, script = Clock(), Failing()
     asked = spec(routing=AVAILABLE)
-    async with running(script, now=clock) as service:
+    async with running(script, now=clock, settings=ONE_ATTEMPT) as service:
         decision = await route(service, asked)
         script.models = {decision.selected_model}
         for _ in range(3):

@@ -20,7 +20,7 @@ from tests.contracts.cases import CASES, Case, model_of, opened
 from tests.fakes import answers
 from tests.fakes.plays import Play
 from tests.fakes.provider import FakeProvider, fake_provider
-from tests.rpc.service import spec, told
+from tests.rpc.service import ONE_ATTEMPT, spec, told
 
 Stub = muxer_service_pb2_grpc.MuxerServiceStub
 Outcome = completion_pb2.Outcome
@@ -73,7 +73,8 @@ async def running(case: Case) -> AsyncGenerator[Running, None]:
     async with fake_provider(record=False) as fake, opened(case.name, fake.url) as provider:
         model = model_of(case.name, price=Price.from_usd_per_million("1", "2"))
         entry = ProviderEntry(case.name, configured=True)
-        app = assemble(Catalogue.of([model], [entry], version="f", price_book_version="p"), {case.name: provider})
+        catalogue = Catalogue.of([model], [entry], version="f", price_book_version="p")
+        app = assemble(catalogue, {case.name: provider}, ONE_ATTEMPT)
         calls = Calls(CallLimits(), new_id)
         listener = Listener(ListenerOptions(("127.0.0.1:0",)), {muxer_service.SERVICE: app.muxer}, calls)
         await listener.start()

@@ -10,9 +10,11 @@ from typing import Any
 from sqlalchemy import Table, select
 
 from muxer_grpc.domain.budgeting import Budget, Period
+from muxer_grpc.domain.budgeting import Counter as Spending
 from muxer_grpc.domain.tenancy import Subject
 from muxer_grpc.storage import schema
 from muxer_grpc.storage.database import Database
+from muxer_grpc.storage.schema import budget_counters
 
 Row = dict[str, Any]
 
@@ -134,6 +136,11 @@ def _sums(budget: Budget, books: Books) -> tuple[Counter[int], Counter[int]]:
         unspent = 0 if row["released"] else row["amount_nano_usd"] - row["spent_nano_usd"]
         add(reserved, row, max(unspent, row["reserved_nano_usd"]))
     return spent, reserved
+
+
+def counters_of(database: Database) -> list[Spending]:
+    """Reads all counters of budgets, as they are at one moment."""
+    return [Spending(row["spent_nano_usd"], row["reserved_nano_usd"]) for row in rows_of(database, budget_counters)]
 
 
 def rows_of(database: Database, table: Table) -> list[Row]:

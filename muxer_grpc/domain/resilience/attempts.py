@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from muxer_grpc.domain.catalogue import Model
+from muxer_grpc.domain.catalogue import Feature, Model
 from muxer_grpc.domain.decision import Candidate
 from muxer_grpc.domain.errors import FailureClass
 from muxer_grpc.domain.resilience.treatments import TREATMENTS, Reach
+
+# A model that reasons may keep silent for so many times as long before its first token.
+REASONING_PATIENCE = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class AttemptRules:
     most_wait: float = 2.5
     first_token_seconds: float = 12.0
     gap_seconds: float = 15.0
-    # Less time than this is not enough for any answer: an attempt with less is not begun.
+    # Less time than this is not enough for any answer: no further attempt is begun with less.
     least_seconds: float = 0.2
 
 
@@ -110,8 +113,12 @@ class Situation:
             return Next(candidate, wait)
         left = self.seconds_left - wait
         share = left / (1 + len(followers))
+        patience = rules.first_token_seconds
+        if Feature.REASONING in candidate.model.features:
+            # It may think for long before its first word.
+            patience *= REASONING_PATIENCE
         # A model that is slow by nature is not given up for it.
-        first = min(rules.first_token_seconds, max(share, min(left, candidate.estimated_latency_seconds)))
+        first = min(patience, max(share, min(left, candidate.estimated_latency_seconds)))
         return Next(candidate, wait, first, min(rules.gap_seconds, max(share, rules.least_seconds)))
 
 
@@ -124,10 +131,11 @@ def next_attempt(
     is a random number from 0 to 1.
     """
     failed, rules = situation.failed, situation.rules
+    if not failed:
+        # Whatever time there is: that it is too short for any model was said before, or is the deadline's to say.
+        return _fallback(situation, admits)
     if len(failed) >= rules.most_attempts or situation.seconds_left < rules.least_seconds:
         return None
-    if not failed:
-        return _fallback(situation, admits)
     treatment = TREATMENTS[failed[-1].failure_class]
     same = _retry(situation, jitter) if treatment.retries and retry_allowed else None
     # A short wait for the better model is worth it; a long one is, where there is no other.

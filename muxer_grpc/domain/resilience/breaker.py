@@ -67,25 +67,35 @@ class Breaker:
         """Gives the time from which the next probe may pass."""
         return self._open_until
 
+    def would_admit(self, now: float) -> bool:
+        """Tells whether a call may pass, and changes nothing."""
+        state = self.state(now)
+        return state is BreakerState.CLOSED or (state is BreakerState.HALF_OPEN and not self._probing)
+
     def admit(self, now: float) -> bool:
         """Lets a call pass, or not. Half open, the one that passes is the probe: its end must be told."""
-        state = self.state(now)
-        if state is BreakerState.HALF_OPEN and not self._probing:
-            self._probing = True
-            return True
-        return state is BreakerState.CLOSED
+        if not self.would_admit(now):
+            return False
+        self._probing = self._opened
+        return True
 
     def succeeded(self, now: float) -> None:
-        """Learns that a call succeeded; an open breaker closes."""
+        """Learns that a call succeeded; a half-open breaker closes.
+
+        While it is open, that was a call from before: it does not shorten what the target may have asked for.
+        """
         self._recent.append((now, True))
         self.consecutive_failures = 0
-        if self._opened:
+        if self._opened and now >= self._open_until:
             self._close()
 
     def failed(self, now: float) -> None:
         """Learns that a call failed in a way that speaks against its target."""
         self._recent.append((now, False))
         self.consecutive_failures += 1
+        if self._opened and now < self._open_until and not self._probing:
+            # A call from before it opened: of many at once, each would open it for longer.
+            return
         if self._opened:
             # The probe failed: wait longer.
             self._open_seconds = min(self._rules.most_open_seconds, 2 * self._open_seconds)

@@ -48,13 +48,11 @@ class Health:
         """Lets a call of a model pass at a time, or not; half open, the one that passes is a probe."""
         breaker = self._models.get(model.name)
         provider = self._providers.get(model.provider)
-        if provider is not None and provider.breaker.state(at) is not BreakerState.CLOSED:
-            # Asked last, since its answer may take the probe.
-            if breaker is not None and breaker.state(at) in (BreakerState.OPEN, BreakerState.DISABLED):
-                return False
-            if not provider.breaker.admit(at):
-                return False
-            return breaker is None or breaker.admit(at)
+        # A probe is taken at both or at none: one that nobody makes would keep its breaker half open for ever.
+        if breaker is not None and not breaker.would_admit(at):
+            return False
+        if provider is not None and not provider.breaker.admit(at):
+            return False
         return breaker is None or breaker.admit(at)
 
     def succeeded(self, model: Model, now: float) -> None:

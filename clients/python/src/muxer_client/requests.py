@@ -22,6 +22,11 @@ FEATURES = {
     for name, number in routing_pb2.ModelFeature.items()
     if number != routing_pb2.MODEL_FEATURE_UNSPECIFIED
 }
+CACHE_MODES = {
+    name.removeprefix("CACHE_MODE_").lower(): number
+    for name, number in chat_pb2.CacheMode.items()
+    if number != chat_pb2.CACHE_MODE_UNSPECIFIED
+}
 
 # A prompt, whole messages, pairs of role and text, or a ready spec.
 Prompt = str | chat_pb2.CompletionSpec | Sequence[chat_pb2.Message | tuple[str, str]]
@@ -29,6 +34,9 @@ Prompt = str | chat_pb2.CompletionSpec | Sequence[chat_pb2.Message | tuple[str, 
 
 class SpecOptions(TypedDict, total=False):
     """What a completion can be asked for, by name; see CompletionSpec in chat.proto.
+
+    `cache` says how the service's cache of answers is used (default, off or refresh), `cache_ttl` how long this answer
+    is kept there, in seconds.
 
     Those from `strategy` on are the fields of RoutingPolicy in routing.proto, and are added to `routing` where both are
     given: `weights` by factor (quality, cost, performance, availability), `max_latency` in seconds,
@@ -50,6 +58,8 @@ class SpecOptions(TypedDict, total=False):
     reasoning_effort: str
     labels: Mapping[str, str]
     vendor_options: Mapping[str, Mapping[str, Any]]
+    cache: str
+    cache_ttl: float | timedelta
     routing: routing_pb2.RoutingPolicy
     strategy: str
     weights: Mapping[str, float] | routing_pb2.RoutingWeights
@@ -122,6 +132,15 @@ def _set_vendor_options(spec: chat_pb2.CompletionSpec, options: Mapping[str, Map
     json_format.ParseDict({name: dict(value) for name, value in options.items()}, spec.vendor_options)
 
 
+def _set_cache(spec: chat_pb2.CompletionSpec, mode: str) -> None:
+    _check_known("mode of the cache", mode, CACHE_MODES)
+    spec.cache.mode = CACHE_MODES[mode]  # type: ignore[assignment]
+
+
+def _set_cache_ttl(spec: chat_pb2.CompletionSpec, ttl: float | timedelta) -> None:
+    spec.cache.ttl.FromTimedelta(_duration("cache_ttl", ttl))
+
+
 def _set_weights(spec: chat_pb2.CompletionSpec, weights: Mapping[str, float] | routing_pb2.RoutingWeights) -> None:
     if not isinstance(weights, routing_pb2.RoutingWeights):
         for factor in weights:
@@ -131,13 +150,17 @@ def _set_weights(spec: chat_pb2.CompletionSpec, weights: Mapping[str, float] | r
 
 
 def _set_max_latency(spec: chat_pb2.CompletionSpec, longest: float | timedelta) -> None:
-    if not isinstance(longest, timedelta):
-        try:
-            longest = timedelta(seconds=longest)
-        except (OverflowError, ValueError):
-            msg = f"max_latency: {longest} is no number of seconds"
-            raise ValueError(msg) from None
-    spec.routing.max_latency.FromTimedelta(longest)
+    spec.routing.max_latency.FromTimedelta(_duration("max_latency", longest))
+
+
+def _duration(name: str, given: float | timedelta) -> timedelta:
+    if isinstance(given, timedelta):
+        return given
+    try:
+        return timedelta(seconds=given)
+    except (OverflowError, ValueError):
+        msg = f"{name}: {given} is no number of seconds"
+        raise ValueError(msg) from None
 
 
 def _set_model_weights(spec: chat_pb2.CompletionSpec, weights: Mapping[str, float]) -> None:
@@ -194,6 +217,8 @@ _WRITERS: dict[str, Any] = {
     "reasoning_effort": _set_effort,
     "labels": lambda spec, labels: spec.labels.update(labels),
     "vendor_options": _set_vendor_options,
+    "cache": _set_cache,
+    "cache_ttl": _set_cache_ttl,
     "routing": lambda spec, policy: spec.routing.CopyFrom(policy),
     "strategy": _set_rule("strategy"),
     "weights": _set_weights,
