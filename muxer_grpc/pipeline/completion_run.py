@@ -29,7 +29,7 @@ from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.tenancy import ContentStorage, Principal
 from muxer_grpc.pipeline.attempt import AttemptRun
 from muxer_grpc.pipeline.failover import AttemptChain
-from muxer_grpc.pipeline.failures import error_of
+from muxer_grpc.pipeline.failures import error_of, is_cut
 from muxer_grpc.pipeline.settlement import Account, AccountRules, bounded_output
 from muxer_grpc.pipeline.surroundings import Surroundings
 from muxer_grpc.pipeline.time_limit import TimeLimit
@@ -131,12 +131,17 @@ class CompletionRun:
         return self._tell(self._summary(Outcome.FAILED if chain is None else chain.attempts[-1].outcome()))
 
     def failed(self, failure: ProviderFailure) -> Summary:
-        """Ends a completion of which no attempt answered; the first failure is the one that the caller is told."""
-        chain = self._chain
-        made = [] if chain is None else chain.attempts
+        """Ends a completion of which no attempt answered.
+
+        The caller is told the first failure; or, where an answer had begun, that it was cut.
+        """
+        made = [] if self._chain is None else self._chain.attempts
         model = made[0].model if made else self._decision.selected
+        cut = next((attempt for attempt in reversed(made) if attempt.started and attempt.failure is not None), None)
+        if cut is not None and cut.failure is not None and is_cut(cut.failure.failure_class):
+            failure, model = cut.failure, cut.model
         summary = self._summary(Outcome.FAILED)
-        return self._ended(summary, error_of(failure, model, summary, started=chain is not None and chain.started))
+        return self._ended(summary, error_of(failure, model, summary, started=cut is not None))
 
     def stopped(self, error: MuxerError) -> Summary:
         """Ends a completion that ran out of time, or that the service had to end."""

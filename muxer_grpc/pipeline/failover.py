@@ -25,6 +25,11 @@ from muxer_grpc.pipeline.time_limit import TimeLimit
 
 _log = logging.getLogger(__name__)
 
+# What a caller is told to wait where nobody knows better, in seconds.
+USUAL_REST = 1.0
+# These pass by themselves.
+_PASSING = frozenset({FailureClass.OVERLOAD, FailureClass.RATE_LIMIT, FailureClass.TRANSIENT})
+
 
 @dataclass(frozen=True, slots=True)
 class Resilience:
@@ -76,11 +81,6 @@ class AttemptChain:
         # The attempt whose pieces the caller gets.
         self.current: AttemptRun | None = None
         self.first_failure: ProviderFailure | None = None
-
-    @property
-    def started(self) -> bool:
-        """Tells whether the caller holds a piece of an answer that is not finished."""
-        return self._sent
 
     async def deltas(self, limit: TimeLimit) -> AsyncGenerator[Delta | AttemptSwitched, None]:
         """Yields the pieces of the answer, and a mark where another attempt takes over.
@@ -188,7 +188,7 @@ class AttemptChain:
                 jitter=resilience.jitter(),
             )
         if step is None:
-            raise self.first_failure or self._nothing_open(now)
+            raise self._given_up(now)
         if self._failed and step.candidate.model.name == self._failed[-1].model.name:
             resilience.retries.take()
         return step
@@ -272,12 +272,15 @@ class AttemptChain:
         now = asyncio.get_running_loop().time()
         self._resilience.health.failed(model, failure.failure_class, now, failure.retry_after_seconds)
 
-    def _nothing_open(self, now: float) -> ProviderFailure:
-        """Says that no breaker lets a call pass, and when the first one may."""
-        names = {c.model.name for c in self._candidates} | {f"{c.model.provider}/" for c in self._candidates}
-        resting = self._resilience.health.resting(now)
-        wait = min((rest.seconds for name, rest in resting.items() if name in names and rest.seconds > 0), default=None)
-        return ProviderFailure(FailureClass.OVERLOAD, "no breaker lets a call pass", retry_after_seconds=wait)
+    def _given_up(self, now: float) -> ProviderFailure:
+        """Gives the first failure, or that no breaker lets a call pass; and when one may help, where waiting does."""
+        failure = self.first_failure or ProviderFailure(FailureClass.OVERLOAD, "no breaker lets a call pass")
+        if failure.retry_after_seconds is None and failure.failure_class in _PASSING:
+            names = {c.model.name for c in self._candidates} | {f"{c.model.provider}/" for c in self._candidates}
+            resting = self._resilience.health.resting(now)
+            waits = (rest.seconds for name, rest in resting.items() if name in names and rest.seconds > 0)
+            failure.retry_after_seconds = min(waits, default=USUAL_REST)
+        return failure
 
 
 def _continued(conversation: Conversation, prefix: str) -> Conversation:

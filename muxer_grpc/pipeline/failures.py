@@ -37,9 +37,14 @@ _MESSAGES = {
 _CUTS = frozenset({FailureClass.TRANSIENT, FailureClass.TIMEOUT, FailureClass.OVERLOAD, FailureClass.RATE_LIMIT})
 
 
+def is_cut(failure_class: FailureClass) -> bool:
+    """Tells whether a failure amid an answer is told as a cut."""
+    return failure_class in _CUTS
+
+
 def reason_of(failure_class: FailureClass, *, started: bool) -> Reason:
     """Chooses the reason for callers; `started` tells whether a piece of the answer came before."""
-    if started and failure_class in _CUTS:
+    if started and is_cut(failure_class):
         return Reason.STREAM_INTERRUPTED
     return _REASONS[failure_class]
 

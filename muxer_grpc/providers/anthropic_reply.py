@@ -54,6 +54,11 @@ class ReplyReader:
         """Tells whether the vendor said why it stopped."""
         return bool(self._finish)
 
+    @property
+    def complete(self) -> bool:
+        """Tells whether it also counted since; it counts as it stops."""
+        return bool(self._finish)
+
     def read_whole(self, reply: Any) -> list[ProviderEvent]:
         """Reads a unary reply. Raises ProviderFailure when it is an error or makes no sense."""
         return self._guarded(self._whole, reply)

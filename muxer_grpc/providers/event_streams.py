@@ -16,6 +16,10 @@ from muxer_grpc.providers.http import HttpReply, HttpTransport
 from muxer_grpc.providers.sse import SseEvent, SseParser
 
 
+# What ends a line, other than the vendor.
+LINE_FAULTS = frozenset({FailureClass.TRANSIENT, FailureClass.TIMEOUT})
+
+
 class ReplyReader(Protocol):
     """Turns one vendor's reply into events. Each method raises ProviderFailure where the reply is an error.
 
@@ -28,6 +32,11 @@ class ReplyReader(Protocol):
     @property
     def finished(self) -> bool:
         """Tells whether the vendor said why it stopped."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Tells whether it also counted since: then nothing but the end mark can follow."""
         ...
 
     def read_whole(self, reply: Any) -> list[ProviderEvent]:
@@ -82,12 +91,14 @@ async def _streamed(reply: HttpReply, reader: ReplyReader) -> AsyncGenerator[Pro
             async for chunk in chunks:
                 for merged in merge_adjacent(_read(parser.feed(chunk), reader)):
                     yield merged
-                if reader.stopped:
+                if reader.stopped or reader.complete:
                     break
+                if reader.finished:
+                    reply.expect_end()
         await reply.drain()
     except ProviderFailure as failure:
-        # A line that breaks after the vendor said why it stopped has lost nothing but the end mark.
-        if not reader.finished or failure.failure_class is not FailureClass.TRANSIENT:
+        # A line that breaks or falls silent after the vendor said why it stopped has lost no piece of the answer.
+        if not reader.finished or failure.failure_class not in LINE_FAULTS:
             raise
     for last in reader.ending():
         yield last
@@ -99,6 +110,8 @@ def _read(events: list[SseEvent], reader: ReplyReader) -> list[ProviderEvent]:
     for event in events:
         if event.data == reader.end_mark:
             reader.stopped = True
+            break
+        if reader.complete:
             break
         found += reader.read_event(loaded(event.data))
     return found

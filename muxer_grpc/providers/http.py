@@ -27,6 +27,8 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BODY_BYTES = 64 * 1024
 # The last bytes of a stream's framing come with its end mark, or right behind it.
 DRAIN_SECONDS = 0.05
+# How long the counts and the end mark of a finished answer are waited for.
+ENDING_SECONDS = 2.0
 
 
 class HttpReply:
@@ -57,6 +59,10 @@ class HttpReply:
             if received > MAX_BODY_BYTES:
                 raise ProviderFailure(FailureClass.PROTOCOL, f"a body of more than {MAX_BODY_BYTES} bytes")
             yield chunk
+
+    def expect_end(self) -> None:
+        """Shortens the wait for what comes yet: the answer is whole, and some servers leave the line open."""
+        self._gap_seconds = min(self._gap_seconds, ENDING_SECONDS)
 
     async def read(self, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
         """Reads the whole body. Raises ProviderFailure when it stalls, breaks, or is longer than the limit."""

@@ -82,6 +82,11 @@ class Ollama:
                     found = [each for line in parser.feed(chunk) for each in reader.read_line(line)]
                     for event in merge_adjacent(found):
                         yield event
+                    if reader.finished:
+                        break
+            if reader.finished:
+                await reply.drain()
+                return
             for event in reader.read_line(parser.finish()):
                 yield event
         except ProviderFailure as failure:

@@ -51,6 +51,7 @@ class ReplyReader:
         self._reports_reasoning_apart = reports_reasoning_apart
         self._reported_model = False
         self._usage: Usage | None = None
+        self._counted_last = False
         self._finish = ""
         self._refused = False
         self._characters = 0
@@ -60,6 +61,11 @@ class ReplyReader:
     def finished(self) -> bool:
         """Tells whether the vendor said why it stopped."""
         return bool(self._finish)
+
+    @property
+    def complete(self) -> bool:
+        """Tells whether it also counted since."""
+        return self._counted_last
 
     def read_whole(self, reply: Any) -> list[ProviderEvent]:
         """Reads a unary reply. Raises ProviderFailure when it is an error or makes no sense."""
@@ -107,6 +113,7 @@ class ReplyReader:
         usage = reply.get("usage")
         if usage:
             self._usage = self._read_usage(usage)
+            self._counted_last = bool(self._finish)
         return events
 
     def _add_deltas(self, events: list[ProviderEvent], body: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ PROCESSES = 4
 CALLERS = 200
 CALLS = 3
 # About as many tokens as the fake provider counts, so that a promise is little more than the cost.
-PROMPT = "It was a bright cold day in April, and the clocks were striking thirteen. " * 6
+PROMPT = "It was a bright cold day in April, and the clocks were striking thirteen. " * 3
 
 
 def asked() -> chat_pb2.CompletionSpec:

@@ -171,8 +171,9 @@ def test_a_step_that_breaks_references_changes_nothing(database: Database, later
 
 def test_newer_tables_are_refused(database: Database, later: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate(database)
-    monkeypatch.setattr(migrating, "FOLDER", Path(migrating.__file__).parent / "migrations")
-    monkeypatch.setattr(migrating, "NEWEST", NEWEST)
-    assert state_of(database) == (SchemaState.UNKNOWN, "9999")
-    with pytest.raises(SchemaUnfit, match=r"does not know \(9999\): run the version of the service that made it"):
-        make_ready(database)
+    with monkeypatch.context() as version:
+        version.setattr(migrating, "FOLDER", Path(migrating.__file__).parent / "migrations")
+        version.setattr(migrating, "NEWEST", NEWEST)
+        assert state_of(database) == (SchemaState.UNKNOWN, "9999")
+        with pytest.raises(SchemaUnfit, match=r"does not know \(9999\): run the version of the service that made it"):
+            make_ready(database)
