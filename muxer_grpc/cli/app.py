@@ -13,6 +13,7 @@ import typer
 from muxer_grpc.cli import (
     audit,
     budgets,
+    caching,
     calls,
     classifying,
     configuration,
@@ -47,6 +48,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(budgets.app, name="budgets")
 app.command("audit")(audit.audit)
 app.add_typer(prices.app, name="prices")
+app.add_typer(caching.app, name="cache")
 app.command("migrate")(migrating.migrate)
 app.command("classify")(classifying.classify)
 app.command("check-config")(configuration.check_config)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from muxer_grpc.cli.progress import STDIO, Progress
+
 if TYPE_CHECKING:
     from muxer_grpc.domain.classification.classifier import Classifier
-
-STDIO = Path("-")
 
 
 class BadLine(ValueError):
@@ -42,7 +42,7 @@ def classify(
     with ExitStack() as stack:
         lines = sys.stdin if source == STDIO else stack.enter_context(source.open(encoding="utf-8"))
         sink = sys.stdout if output == STDIO else stack.enter_context(output.open("w", encoding="utf-8"))
-        advance = stack.enter_context(_progress(source))
+        advance = stack.enter_context(Progress("classifying", source))
         for number, line in enumerate(lines, start=1):
             try:
                 result = classified(line, number, classifier)
@@ -94,26 +94,3 @@ def classified(line: str, number: int, classifier: Classifier) -> str | None:
         "signals": {signal.name: signal.value for signal in result.signals},
     }
     return json.dumps(told, ensure_ascii=False) + "\n"
-
-
-class _progress:  # noqa: N801 (used as a function)
-    """Shows a progress bar on a terminal's stderr for a file of known size; else nothing."""
-
-    def __init__(self, source: Path) -> None:
-        self._bar: Any = None
-        if source != STDIO and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True))
-            self._task = self._bar.add_task("classifying", total=source.stat().st_size)
-
-    def __enter__(self) -> Any:
-        if self._bar is None:
-            return lambda _bytes: None
-        self._bar.start()
-        return lambda size: self._bar.advance(self._task, size)
-
-    def __exit__(self, *_error: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()

@@ -91,7 +91,10 @@ def _add_thinking(body: dict[str, Any], request: ProviderRequest) -> None:
         body["output_config"] = {"effort": _EFFORT[effort]}
         return
     budget = int(request.max_output_tokens * _THINKING_SHARE[effort])
-    if budget >= MIN_THINKING_TOKENS and not forced and not _resumes_without_proof(request.conversation.messages):
+    messages = request.conversation.messages
+    # An answer that is begun is continued without thinking, or not at all.
+    begun = messages[-1].role is chat.Role.ASSISTANT
+    if budget >= MIN_THINKING_TOKENS and not forced and not begun and not _resumes_without_proof(messages):
         body["thinking"] = {"type": "enabled", "budget_tokens": budget}
 
 
@@ -185,6 +188,10 @@ def _messages(messages: tuple[chat.Message, ...]) -> list[dict[str, Any]]:
             turns[-1]["content"].extend(blocks)
         else:
             turns.append({"role": role, "content": blocks})
+    last = turns[-1]["content"][-1] if turns and turns[-1]["role"] == "assistant" else {}
+    if last.get("type") == "text":
+        # A begun answer must not end with blanks.
+        last["text"] = last["text"].rstrip()
     return turns
 
 

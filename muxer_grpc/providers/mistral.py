@@ -13,6 +13,8 @@ DIALECT = Dialect(
     sends_stream_options=False,
     sends_image_detail=False,
     reasoning_efforts=frozenset({"high"}),
+    # https://docs.mistral.ai/guides/prefix/
+    marks_prefix=True,
 )
 
 ADAPTER = Adapter(

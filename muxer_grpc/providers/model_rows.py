@@ -29,7 +29,7 @@ class ModelRow(PriceFields):
     context_window: int = Field(8_192, gt=0, description="Bound on input and output together, in tokens.")
     max_output_tokens: int = Field(4_096, gt=0, description="Bound on the output, in tokens.")
     features: frozenset[Feature] = Field(
-        frozenset(), description="What it can do: vision, tools, json, json_schema, reasoning."
+        frozenset(), description="What it can do: vision, tools, json, json_schema, reasoning, prefill."
     )
     regions: tuple[str, ...] = Field((), description="Regions that it runs in.")
     quality: float | None = Field(

@@ -9,7 +9,7 @@ from muxer_grpc.domain.ports import ProbeResult
 from muxer_grpc.providers.event_streams import answer
 from muxer_grpc.providers.http import HttpTransport
 from muxer_grpc.providers.openai_chat_reply import CHARACTERS_PER_TOKEN, ReplyReader
-from muxer_grpc.providers.openai_chat_request import Dialect, request_body
+from muxer_grpc.providers.openai_chat_request import Dialect, begun_answer, request_body
 from muxer_grpc.providers.probing import probe_models
 from muxer_grpc.providers.registry import Connection
 
@@ -30,7 +30,11 @@ class OpenAIChat:
         """Calls the model; see the port."""
         body = request_body(request, self._name, self._dialect)
         estimated = len(body) // CHARACTERS_PER_TOKEN
-        reader = ReplyReader(estimated, reports_reasoning_apart=self._dialect.reports_reasoning_apart)
+        reader = ReplyReader(
+            estimated,
+            reports_reasoning_apart=self._dialect.reports_reasoning_apart,
+            echo=begun_answer(request.conversation, self._dialect),
+        )
         return answer(self._transport, COMPLETIONS, body, reader, stream=request.stream)
 
     async def probe(self) -> ProbeResult:

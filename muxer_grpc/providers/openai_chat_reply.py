@@ -42,13 +42,19 @@ _CACHE_WRITES = ("cache_write_tokens", "cache_creation_tokens")
 
 
 class ReplyReader:
-    """Reads the chunks of one reply. What must come last, usage and the end, it keeps for `ending()`."""
+    """Reads the chunks of one reply. What must come last, usage and the end, it keeps for `ending()`.
 
-    def __init__(self, estimated_input_tokens: int, *, reports_reasoning_apart: bool) -> None:
+    `echo` is the begun answer that some vendors send again before they continue it: it is no piece of the answer.
+    """
+
+    def __init__(self, estimated_input_tokens: int, *, reports_reasoning_apart: bool, echo: str = "") -> None:
         self.end_mark: bytes | None = b"[DONE]"
         self.stopped = False
         self._estimated_input_tokens = estimated_input_tokens
         self._reports_reasoning_apart = reports_reasoning_apart
+        # What of the echo may come yet, and what of it came.
+        self._echo = echo
+        self._echoed = ""
         self._reported_model = False
         self._usage: Usage | None = None
         self._counted_last = False
@@ -123,9 +129,7 @@ class ReplyReader:
             events.append(ReasoningDelta(reasoning))
             self._characters += len(reasoning)
         if isinstance(content, str):
-            if content:
-                events.append(TextDelta(content))
-                self._characters += len(content)
+            self._add_text(events, content)
         elif content:
             self._add_parts(events, content)
         refusal = body.get("refusal")
@@ -143,11 +147,25 @@ class ReplyReader:
                 text = inner if isinstance(inner, str) else "".join(piece.get("text", "") for piece in inner)
                 if text:
                     events.append(ReasoningDelta(text))
+                    self._characters += len(text)
             else:
-                text = str(part.get("text") or "")
-                if text:
-                    events.append(TextDelta(text))
+                self._add_text(events, str(part.get("text") or ""))
+
+    def _add_text(self, events: list[ProviderEvent], text: str) -> None:
+        if self._echo:
+            text = self._without_echo(text)
+        if text:
+            events.append(TextDelta(text))
             self._characters += len(text)
+
+    def _without_echo(self, text: str) -> str:
+        """Gives what of a piece of text is new; of a text that turns out to be no echo, all that was held back."""
+        if self._echo.startswith(text):
+            self._echo, self._echoed = self._echo[len(text) :], self._echoed + text
+            return ""
+        new = text.removeprefix(self._echo) if text.startswith(self._echo) else self._echoed + text
+        self._echo = ""
+        return new
 
     def _add_tool_call(self, events: list[ProviderEvent], call: dict[str, Any]) -> None:
         """Numbers calls by the vendor's index, or by id, or one after the other where it gives neither."""

@@ -38,6 +38,8 @@ class Dialect:
     reports_reasoning_apart: bool = False
     # The tier that the catalogue's prices are those of, where a vendor has several.
     service_tier: str = ""
+    # An answer that the conversation ends with must be marked to be continued, and comes back with the rest.
+    marks_prefix: bool = False
 
 
 def request_body(request: ProviderRequest, provider: str, dialect: Dialect) -> bytes:
@@ -48,6 +50,8 @@ def request_body(request: ProviderRequest, provider: str, dialect: Dialect) -> b
         "messages": [item for message in conversation.messages for item in _message(message, dialect)],
         dialect.max_tokens_field: request.max_output_tokens,
     }
+    if begun_answer(conversation, dialect):
+        body["messages"][-1]["prefix"] = True
     _add_sampling(body, request, dialect)
     if conversation.stop:
         body["stop"] = list(conversation.stop)
@@ -68,6 +72,14 @@ def request_body(request: ProviderRequest, provider: str, dialect: Dialect) -> b
     if options:
         body.update({name: value for name, value in options.items() if name not in OWN_FIELDS})
     return orjson.dumps(body)
+
+
+def begun_answer(conversation: chat.Conversation, dialect: Dialect) -> str:
+    """Gives the text of the answer that is to be continued and comes back; empty where there is none."""
+    last = conversation.messages[-1]
+    if not dialect.marks_prefix or last.role is not chat.Role.ASSISTANT:
+        return ""
+    return "" if any(isinstance(part, chat.ToolCallPart) for part in last.parts) else last.text
 
 
 def _add_sampling(body: dict[str, Any], request: ProviderRequest, dialect: Dialect) -> None:

@@ -1,4 +1,4 @@
-"""The services that report and lease, over a real server and a real database, called by people with keys of their own."""
+"""The services that report and lease, over a real server and a real database, called by people with keys."""
 
 from __future__ import annotations
 
@@ -70,7 +70,11 @@ async def reported(database: Database, settings: Settings = SETTINGS) -> AsyncGe
     """Serves the services that report and lease, beside those of administration."""
     feed = AlertFeed(AlertTable(database), 0.02)
     clocks: list[Clock] = []
-    writer = LedgerWriter(database, now=lambda: clocks[0](), alerted=AlertTold(feed))
+
+    def now() -> float:
+        return clocks[0]()
+
+    writer = LedgerWriter(database, now=now, alerted=AlertTold(feed))
 
     def services(clock: Clock) -> Mapping[str, Servicer]:
         clocks.append(clock)

@@ -165,7 +165,7 @@ async def running(
     app = assemble(catalogue, providers, settings, now, limiter=limiter, storage=storage)
     calls = Calls(limits or CallLimits(), new_id, guards or Guards(limiter=limiter))
     given = {"addresses": ("127.0.0.1:0",), **(options or {})}
-    data = Listener(ListenerOptions(**given), {muxer_service.SERVICE: app.muxer}, calls)  # type: ignore[arg-type]
+    data = Listener(ListenerOptions(**given), {muxer_service.SERVICE: app.muxer, **app.data_services}, calls)  # type: ignore[arg-type]
     services = {catalogue_service.SERVICE: app.catalogue_service, **app.admin_services}
     admin = Listener(ListenerOptions(("127.0.0.1:0",)), services, calls)
     await data.start()

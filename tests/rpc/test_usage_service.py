@@ -127,9 +127,8 @@ async def test_a_token_fits_the_listing_alone_that_made_it(reports: Reported) ->
     await reports.book(entry("c1", user_id="u1"), entry("c2", user_id="u2"))
     token = (await reports.acme(pb.QueryUsageRequest(page_size=1, group_by=[USER]))).next_page_token
     for changes in ({"group_by": [MODEL]}, {"group_by": [USER], "filter": {"model": "x"}}, {"group_by": [USER, MODEL]}):
-        error = await reports.acme.refused(
-            pb.QueryUsageRequest(page_size=1, page_token=token, **changes), "INVALID_REQUEST"
-        )
+        request = pb.QueryUsageRequest(page_size=1, page_token=token, **changes)
+        error = await reports.acme.refused(request, "INVALID_REQUEST")
         assert error.fields == {"page_token": "UNKNOWN"}
 
 
