@@ -139,6 +139,7 @@ def complete(
     provider: Provider = None,
     region: Region = None,
     label: Label = None,
+    cache: Annotated[str | None, typer.Option(help="Use of kept answers: default, off or refresh.")] = None,
     no_stream: Annotated[bool, typer.Option("--no-stream", help="Waits for the whole answer.")] = False,
     target: Target = DATA,
     timeout: Seconds = 300.0,
@@ -164,6 +165,7 @@ def complete(
         json_schema=json_schema.read_text(encoding="utf-8") if json_schema else None,
         labels=_labels(label),
         decision=decision_id,
+        cache=cache,
         **steered,
     )
     with _client(target, timeout=timeout) as client:
@@ -204,9 +206,10 @@ def _account(summary: completion_pb2.CompletionSummary) -> str:
     outputs = usage.output_tokens + usage.reasoning_tokens
     seconds = summary.duration.ToTimedelta().total_seconds()
     simulated = ", simulated" if summary.simulated else ""
+    kept = f", kept from before: {usd(summary.saved_nano_usd)} saved" if summary.cache_hit else ""
     line = (
         f"{summary.selected_model}: {enum_word(summary, 'outcome')}, {inputs} + {outputs} tokens, "
-        f"{usd(summary.cost.total_nano_usd)}, {seconds:.2f} s{simulated}"
+        f"{usd(summary.cost.total_nano_usd)}, {seconds:.2f} s{simulated}{kept}"
     )
     return f"\x1b[2m{line}\x1b[0m\n" if sys.stderr.isatty() else f"{line}\n"
 

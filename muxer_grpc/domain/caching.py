@@ -28,12 +28,14 @@ NOT_IN_KEY: Mapping[str, str] = {
     "request_id": "it makes a call repeatable, and says nothing of what is asked; such calls read no cache at all",
     "money_lease": "it says who pays, and a kept answer costs nothing",
     "cache": "it says how the cache is used, not what is asked",
+    "priority": "it says what is shed first under load, not what is asked",
 }
 
 # Fields of a tenant's policy that its answers do not depend on, with the reasons.
 POLICY_NOT_IN_KEY: Mapping[str, str] = {
     "content": "it says what the records keep of an answer, not what is asked",
     "content_days": "it says how long the records keep it",
+    "allows_high_priority": "it says what may be shed last under load, not what is asked",
 }
 
 

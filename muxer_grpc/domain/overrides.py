@@ -1,7 +1,7 @@
 """What operators set while the service runs, over what is configured: kept where all replicas find it.
 
-An override is a small document with a name, as {"disabled": true} of a model. It is never deleted: what sets nothing any
-more is an empty document, so that its revision keeps growing. Times are microseconds since the epoch.
+An override is a small document with a name, as {"disabled": true} of a model. It is never deleted: what sets nothing
+is an empty document, so that its revision keeps growing. Times are microseconds since the epoch.
 """
 
 from __future__ import annotations

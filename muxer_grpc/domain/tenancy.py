@@ -66,7 +66,8 @@ class TenantPolicy:
     """What a tenant allows; an empty set of allowed ones allows all.
 
     `allowed_regions` is its data residency. `default_strategy` and `weights` hold where a request has none of its own.
-    `content_days` counts the days for which content is kept where it is.
+    `content_days` counts the days for which content is kept where it is. `allows_high_priority` lets its requests be shed
+    last.
     """
 
     allowed_providers: frozenset[str] = frozenset()
@@ -79,6 +80,7 @@ class TenantPolicy:
     safety_action: SafetyAction = SafetyAction.ALLOW
     content: ContentStorage = ContentStorage.OFF
     content_days: int = 0
+    allows_high_priority: bool = False
 
 
 NO_POLICY = TenantPolicy()

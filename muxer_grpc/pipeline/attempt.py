@@ -123,7 +123,8 @@ class AttemptRun:
         return Attempt(
             number=self._number,
             model=self.model,
-            outcome=outcome,
+            # One that failed stays failed, whatever ended the completion afterwards.
+            outcome=outcome if failure is None else Outcome.FAILED,
             usage=usage,
             cost=cost_of(usage, self.model.price or FREE),
             duration=(self._ended or time.perf_counter()) - self._began,

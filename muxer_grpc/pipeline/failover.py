@@ -31,9 +31,12 @@ USUAL_REST = 1.0
 _PASSING = frozenset({FailureClass.OVERLOAD, FailureClass.RATE_LIMIT, FailureClass.TRANSIENT})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Resilience:
-    """What attempts are made with. `jitter` gives random numbers from 0 to 1, which spread callers over time."""
+    """What attempts are made with. `jitter` gives random numbers from 0 to 1, which spread callers over time.
+
+    The rules change at run time; an attempt that began keeps its timers.
+    """
 
     rules: AttemptRules = field(default_factory=AttemptRules)
     health: Health = field(default_factory=Health)
@@ -209,7 +212,7 @@ class AttemptChain:
         """Begins an attempt; gives it, the text that it continues (empty: it begins anew), and its first timer."""
         model = step.candidate.model
         # Vendors refuse a prefill that ends with blanks; what continues it begins with its own.
-        prefix = "".join(self._text).rstrip() if self._continues(model) else ""
+        prefix = "".join(self._text) if self._continues(model) else ""
         conversation = self._request.conversation
         bound = self._bound(model, self.spent_nano_usd) or 1
         if prefix:
@@ -270,7 +273,14 @@ class AttemptChain:
             return
         self._failed.append(Failed(model, failure.failure_class, failure.retry_after_seconds))
         now = asyncio.get_running_loop().time()
-        self._resilience.health.failed(model, failure.failure_class, now, failure.retry_after_seconds)
+        unreachable = failure.failure_class is FailureClass.TRANSIENT and not failure.http_status
+        self._resilience.health.failed(
+            model,
+            failure.failure_class,
+            now,
+            failure.retry_after_seconds,
+            unreachable=unreachable and not attempt.started,
+        )
 
     def _given_up(self, now: float) -> ProviderFailure:
         """Gives the first failure, or that no breaker lets a call pass; and when one may help, where waiting does."""

@@ -15,7 +15,6 @@ from muxer_grpc.providers.failures import failure_of
 from muxer_grpc.providers.http import HttpReply, HttpTransport
 from muxer_grpc.providers.sse import SseEvent, SseParser
 
-
 # What ends a line, other than the vendor.
 LINE_FAULTS = frozenset({FailureClass.TRANSIENT, FailureClass.TIMEOUT})
 

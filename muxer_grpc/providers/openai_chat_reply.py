@@ -88,7 +88,9 @@ class ReplyReader:
         reason = FINISH_REASONS.get(self._finish, FinishReason.STOP)
         if self._refused and reason is FinishReason.STOP:
             reason = FinishReason.REFUSAL
-        return [UsageReported(self._usage or self._estimated_usage()), Finished(reason, self._finish)]
+        # An answer as short as the beginning of the echo was none.
+        held: list[ProviderEvent] = [TextDelta(self._echoed)] if self._echo and self._echoed else []
+        return [*held, UsageReported(self._usage or self._estimated_usage()), Finished(reason, self._finish)]
 
     def _read(self, reply: Any, body_field: str) -> list[ProviderEvent]:
         if not isinstance(reply, dict):

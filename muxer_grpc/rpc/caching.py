@@ -37,7 +37,7 @@ def counting_content(spec: chat_pb2.CompletionSpec) -> bytes:
     Fields that this version does not know count too. Another version of protobuf may write the same spec in other
     bytes: then answers are not shared with it, and never mixed up.
     """
-    if spec.labels or spec.request_id or spec.money_lease or spec.HasField("cache"):
+    if spec.labels or spec.request_id or spec.money_lease or spec.priority or spec.HasField("cache"):
         bare = chat_pb2.CompletionSpec()
         bare.CopyFrom(spec)
         for name in _not_in_key:

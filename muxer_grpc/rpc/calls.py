@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +22,12 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from muxer_grpc.domain.errors import InternalError, InvalidRequest, MethodNotFound, MuxerError, Overloaded, Violation
+from muxer_grpc.domain.load import LoadRules, Places, Priority
+from muxer_grpc.domain.refusals import PermissionDenied
+from muxer_grpc.domain.tenancy import Principal, Role
+from muxer_grpc.pipeline.loop_lag import LoopLag
 from muxer_grpc.pipeline.time_limit import TimeLimit
+from muxer_grpc.rpc.enums import PRIORITY_OF
 from muxer_grpc.rpc.gates import CLOSED, Gate, Guards
 from muxer_grpc.rpc.status import CODES, status_of, trailers_of
 from muxer_grpc.rpc.written import Written
@@ -35,6 +41,9 @@ REPLY_RESERVE_SECONDS = 0.05
 REPLY_RESERVE_SHARE = 0.1
 
 OVERLOAD_RETRY_SECONDS = 0.25
+# Whose call it is and what it is for is known behind the door only: so many more than have a place come in to say so.
+DOOR_SHARE = 0.25
+LEAST_AT_THE_DOOR = 16
 
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -46,18 +55,32 @@ else:  # generic for checkers alone
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """How many calls one process works on at once, and how long a call without a deadline may take (seconds)."""
+    """How many calls one process works on at once, which of them it sheds before, and how long one may take (seconds)."""
 
     max_unary: int = 2_000
     max_streams: int = 1_000
     default_deadline_seconds: float = 300.0
+    load: LoadRules = field(default_factory=LoadRules)
 
 
 class Calls:
-    """Knows the calls under way: admits new ones, and ends those that are left when the process drains."""
+    """Knows the calls under way: admits new ones, and ends those that are left when the process drains.
 
-    def __init__(self, limits: CallLimits, new_id: Callable[[], str], guards: Guards | None = None) -> None:
+    `lag` tells by how much the event loop is late.
+    """
+
+    def __init__(
+        self,
+        limits: CallLimits,
+        new_id: Callable[[], str],
+        guards: Guards | None = None,
+        lag: LoopLag | None = None,
+    ) -> None:
         self._limits = limits
+        self.lag = lag or LoopLag()
+        self.unary_places = Places(limits.max_unary, self._late, time.monotonic)
+        self.stream_places = Places(limits.max_streams, self._late, time.monotonic)
+        self.follow(limits.load)
         self._new_id = new_id
         self._guards = guards or Guards()
         self._unary: set[TimeLimit] = set()
@@ -68,6 +91,14 @@ class Calls:
     def under_way(self) -> int:
         """Counts the calls under way."""
         return len(self._unary) + len(self._streams)
+
+    def follow(self, rules: LoadRules) -> None:
+        """Takes other rules of shedding."""
+        self.unary_places.follow(rules, rules.unary_lag_seconds)
+        self.stream_places.follow(rules, rules.stream_lag_seconds)
+
+    def _late(self) -> float:
+        return self.lag.seconds
 
     def end_all(self, error: MuxerError) -> None:
         """Ends every call under way with an error; each still says what it used and what it cost."""
@@ -89,17 +120,29 @@ class Calls:
 
     def entrance(self, method: str, *, streams: bool) -> Entrance:
         """Gives how calls of a packaged service's method come in, by its full name."""
-        siblings, most = (self._streams, self._limits.max_streams) if streams else (self._unary, self._limits.max_unary)
-        return Entrance(siblings, most, self._guards.gate(method))
+        entrance = self._entrance(streams=streams, exempt=False)
+        entrance.gate = self._guards.gate(method)
+        return entrance
+
+    def _entrance(self, *, streams: bool, exempt: bool, request_type: type[Message] | None = None) -> Entrance:
+        if exempt:
+            return Entrance(self._exempt, sys.maxsize)
+        most = self._limits.max_streams if streams else self._limits.max_unary
+        door = most + max(LEAST_AT_THE_DOOR, round(DOOR_SHARE * most))
+        places = self.stream_places if streams else self.unary_places
+        return Entrance(self._streams if streams else self._unary, door, CLOSED, places, _has_priority(request_type))
 
     def unary(self, request_type: type[Request], behaviour: Unary[Request], *, exempt: bool = False) -> Handler:
         """Wraps a method that answers once; an `exempt` one is admitted under any load."""
         parse = request_type.FromString
-        entrance = Entrance(self._exempt if exempt else self._unary, sys.maxsize if exempt else self._limits.max_unary)
+        entrance = self._entrance(streams=False, exempt=exempt, request_type=request_type)
 
         async def handle(request: bytes, context: Context) -> bytes:
-            async with Call(self, context, entrance) as limit:
-                return (await behaviour(_parsed(parse, request), limit)).SerializeToString()
+            call = Call(self, context, entrance)
+            async with call as limit:
+                message = _parsed(parse, request)
+                call.take_place(message)
+                return (await behaviour(message, limit)).SerializeToString()
             raise AssertionError  # unreachable: leaving the block with an error aborts the call
 
         return Wrapped(entrance, unary_unary=handle)
@@ -109,17 +152,16 @@ class Calls:
     ) -> Handler:
         """Wraps a method that answers with a stream; an `exempt` one is admitted under any load."""
         parse = request_type.FromString
-        entrance = Entrance(
-            self._exempt if exempt else self._streams, sys.maxsize if exempt else self._limits.max_streams
-        )
+        entrance = self._entrance(streams=True, exempt=exempt, request_type=request_type)
 
         async def handle(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
-            async with (
-                Call(self, context, entrance) as limit,
-                aclosing(behaviour(_parsed(parse, request), limit)) as replies,
-            ):
-                async for reply in replies:
-                    yield reply.SerializeToString()
+            call = Call(self, context, entrance)
+            async with call as limit:
+                message = _parsed(parse, request)
+                call.take_place(message)
+                async with aclosing(behaviour(message, limit)) as replies:
+                    async for reply in replies:
+                        yield reply.SerializeToString()
 
         return Wrapped(entrance, unary_stream=handle)
 
@@ -143,11 +185,16 @@ class Calls:
 
 @dataclass(slots=True)
 class Entrance:
-    """How calls of one method come in: beside which others, how many at once, and past which gate."""
+    """How calls of one method come in: beside which others, how many at once, past which gate, and to which places.
+
+    `prioritized`: its requests say how much they matter.
+    """
 
     siblings: set[TimeLimit]
     most: int
     gate: Gate | None = CLOSED
+    places: Places | None = None
+    prioritized: bool = False
 
 
 class Wrapped(Handler):
@@ -173,18 +220,24 @@ ServerStream = Callable[[Request, TimeLimit], AsyncGenerator[Message | Written, 
 class Call:
     """One call: an async context manager written out, since it stands on the hot path of every RPC."""
 
-    __slots__ = ("_calls", "_context", "_entrance", "_limit")
+    __slots__ = ("_calls", "_context", "_entrance", "_limit", "_seated")
 
     def __init__(self, calls: Calls, context: Context, entrance: Entrance) -> None:
         self._calls = calls
         self._context = context
         self._entrance = entrance
         self._limit: TimeLimit | None = None
+        # The tenant for whom a place was taken.
+        self._seated: str | None = None
 
     async def __aenter__(self) -> TimeLimit:
         entrance = self._entrance
         if len(entrance.siblings) >= entrance.most:
-            error = Overloaded("too many calls are under way", retry_after_seconds=OVERLOAD_RETRY_SECONDS)
+            error = Overloaded(
+                "too many calls are under way",
+                metadata={"cause": "calls"},
+                retry_after_seconds=OVERLOAD_RETRY_SECONDS,
+            )
             await _abort(self._context, error)
         limit = self._limit = TimeLimit(self._calls.deadline_of(self._context))
         entrance.siblings.add(limit)
@@ -196,12 +249,37 @@ class Call:
                 raise
         return limit
 
+    def take_place(self, message: Any) -> None:
+        """Takes a place among the calls under way, now that it is known whose it is and how much it matters.
+
+        Raises Overloaded, PermissionDenied.
+        """
+        entrance = self._entrance
+        places, limit = entrance.places, self._limit
+        if places is None or limit is None:
+            return
+        principal = limit.principal
+        if entrance.prioritized:
+            # What is no priority at all is told with all else that is wrong with a request.
+            priority = PRIORITY_OF.get(message.spec.priority, Priority.NORMAL)
+            if priority is Priority.HIGH:
+                _check_may_be_high(principal)
+        else:
+            # Whoever looks after the service must see and act most of all when it is under load.
+            priority = Priority.HIGH if principal.everywhere else Priority.NORMAL
+        tenant_id = principal.subject.tenant_id
+        places.take(tenant_id, priority)
+        self._seated = tenant_id
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._limit is not None:
             self._entrance.siblings.discard(self._limit)
             self._limit.close()
+        if self._seated is not None and self._entrance.places is not None:
+            self._entrance.places.give_back(self._seated)
+            self._seated = None
         if error is None or isinstance(error, grpc.aio.AbortError | GeneratorExit):
             return
         if isinstance(error, MuxerError):
@@ -212,6 +290,18 @@ class Call:
                 await _abort(self._context, self._calls.incident(error))
         elif isinstance(error, Exception):
             await _abort(self._context, self._calls.incident(error))
+
+
+def _has_priority(request_type: type[Message] | None) -> bool:
+    """Tells whether requests of a type hold a CompletionSpec."""
+    spec = None if request_type is None else request_type.DESCRIPTOR.fields_by_name.get("spec")
+    return spec is not None and spec.message_type is not None and "priority" in spec.message_type.fields_by_name
+
+
+def _check_may_be_high(principal: Principal) -> None:
+    if principal.role is not Role.ADMIN and not principal.policy.allows_high_priority:
+        msg = "spec.priority: only admins, and tenants whose policy allows it, may have PRIORITY_HIGH"
+        raise PermissionDenied(msg)
 
 
 async def _abort(context: Context, error: MuxerError) -> None:

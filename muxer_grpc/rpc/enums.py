@@ -38,7 +38,9 @@ from muxer_grpc.domain import (
     tenancy,
 )
 from muxer_grpc.domain.catalogue import Feature, Tier
+from muxer_grpc.domain.load import Priority
 from muxer_grpc.domain.money import UsageSource
+from muxer_grpc.domain.resilience.breaker import BreakerState
 from muxer_grpc.domain.routing import policy
 
 Member = TypeVar("Member", bound=Enum)
@@ -74,6 +76,8 @@ ROLES = _by_name(chat.Role, chat_pb2.Role, "ROLE")
 PRINCIPAL_ROLES = _by_name(tenancy.Role, principals_pb2.PrincipalRole, "PRINCIPAL_ROLE")
 STREAM_RECOVERIES = _by_name(policy.StreamRecovery, chat_pb2.StreamRecovery, "STREAM_RECOVERY")
 CACHE_MODES = _by_name(policy.CacheMode, chat_pb2.CacheMode, "CACHE_MODE")
+PRIORITIES = _by_name(Priority, chat_pb2.Priority, "PRIORITY")
+BREAKER_STATES = _by_name(BreakerState, metrics_pb2.BreakerState, "BREAKER_STATE")
 SAFETY_ACTIONS = _by_name(tenancy.SafetyAction, tenant_service_pb2.SafetyAction, "SAFETY_ACTION")
 CONTENT_STORAGES = _by_name(tenancy.ContentStorage, tenant_service_pb2.ContentStorage, "CONTENT_STORAGE")
 BUDGET_PERIODS = _by_name(budgeting.Period, budget_service_pb2.BudgetPeriod, "BUDGET_PERIOD")
@@ -91,6 +95,7 @@ STREAM_RECOVERY_OF = {
     chat_pb2.STREAM_RECOVERY_UNSPECIFIED: policy.StreamRecovery.RESTART,
 }
 CACHE_MODE_OF = {**_inverse(CACHE_MODES), chat_pb2.CACHE_MODE_UNSPECIFIED: policy.CacheMode.DEFAULT}
+PRIORITY_OF = {**_inverse(PRIORITIES), chat_pb2.PRIORITY_UNSPECIFIED: Priority.NORMAL}
 SAFETY_ACTION_OF = {
     **_inverse(SAFETY_ACTIONS),
     tenant_service_pb2.SAFETY_ACTION_UNSPECIFIED: tenancy.SafetyAction.ALLOW,

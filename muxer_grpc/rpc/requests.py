@@ -23,7 +23,7 @@ from muxer_grpc.domain.routing.ranking import known_strategies
 from muxer_grpc.rpc.aims import read_max_latency, read_quality_target, read_weight, read_weights
 from muxer_grpc.rpc.caching import read_cache_wish
 from muxer_grpc.rpc.conversations import read_conversation
-from muxer_grpc.rpc.enums import FEATURE_OF, STREAM_RECOVERY_OF
+from muxer_grpc.rpc.enums import FEATURE_OF, PRIORITY_OF, STREAM_RECOVERY_OF
 from muxer_grpc.rpc.violations import Violations, quote
 
 MAX_LABELS = 32
@@ -64,6 +64,8 @@ def read_request(
             violations.check("\0" not in name, path, "characters", _NO_NUL)
     if spec.stream_recovery not in STREAM_RECOVERY_OF:
         violations.add("spec.stream_recovery", "unknown", f"{spec.stream_recovery} is not a stream recovery")
+    if spec.priority not in PRIORITY_OF:
+        violations.add("spec.priority", "unknown", f"{spec.priority} is not a priority")
     cache = read_cache_wish(spec, violations, caches=caches)
     violations.raise_if_any()
     return CompletionRequest(
@@ -89,16 +91,16 @@ def _read_request_id(spec: chat_pb2.CompletionSpec) -> RequestId:
 
 
 def fingerprint_of(spec: chat_pb2.CompletionSpec) -> bytes:
-    """Gives a hash by which two specs can be told to be the same; how they are paid for does not count."""
+    """Gives a hash by which two specs can be told to be the same; how they are paid for and hurried does not count."""
     return hashlib.blake2b(_content_of(spec), digest_size=16).digest()
 
 
 def _content_of(spec: chat_pb2.CompletionSpec) -> bytes:
-    if spec.request_id or spec.money_lease:
+    if spec.request_id or spec.money_lease or spec.priority:
         bare = chat_pb2.CompletionSpec()
         bare.CopyFrom(spec)
-        bare.ClearField("request_id")
-        bare.ClearField("money_lease")
+        for name in ("request_id", "money_lease", "priority"):
+            bare.ClearField(name)
         spec = bare
     return spec.SerializeToString(deterministic=True)
 

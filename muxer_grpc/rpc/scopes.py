@@ -43,6 +43,10 @@ _ROWS = (
     *_rows("muxer.v1.BudgetService", Scope.WRITE_ADMIN, "CreateBudget UpdateBudget DeleteBudget"),
     *_rows("muxer.v1.PriceService", Scope.READ_ADMIN, "GetPriceBook ListPriceBooks"),
     *_rows("muxer.v1.PriceService", Scope.WRITE_ADMIN, "CreatePriceBook"),
+    *_rows("muxer.v1.FleetHealthService", Scope.READ_ADMIN, "ListHealth WatchHealth"),
+    *_rows("muxer.v1.FleetHealthService", Scope.WRITE_ADMIN, "SetBreaker"),
+    *_rows("muxer.v1.ControlService", Scope.READ_ADMIN, "GetRuntimeSettings"),
+    *_rows("muxer.v1.ControlService", Scope.WRITE_ADMIN, "UpdateRuntimeSettings"),
     *_rows("muxer.v1.AuditService", Scope.READ_ADMIN, "ListAuditEntries"),
     *_rows("muxer.v1.AlertService", Scope.READ_USAGE, "ListAlerts WatchAlerts"),
     *_rows("muxer.v1.DecisionService", Scope.READ_USAGE, "ListDecisions GetDecision"),
@@ -60,6 +64,8 @@ PROCESS_WIDE = frozenset(
         *(method for method in SCOPES if method.startswith(f"/{CHANNELZ}/")),
         "/muxer.v1.CatalogueService/UpdateModel",
         "/muxer.v1.PriceService/CreatePriceBook",
+        "/muxer.v1.FleetHealthService/SetBreaker",
+        "/muxer.v1.ControlService/UpdateRuntimeSettings",
         "/muxer.v1.CacheService/GetCacheStats",
     }
 )

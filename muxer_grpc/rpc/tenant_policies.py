@@ -71,6 +71,7 @@ def policy_message(policy: TenantPolicy) -> Message | None:
         safety_action=SAFETY_ACTIONS[policy.safety_action],  # type: ignore[arg-type]
         content_storage=CONTENT_STORAGES[policy.content],  # type: ignore[arg-type]
         content_days=policy.content_days,
+        allows_high_priority=policy.allows_high_priority,
     )
 
 
@@ -126,4 +127,5 @@ POLICY_FIELDS: Mapping[str, Read] = {
     "safety_action": lambda told, path, _cat, found: _read_safety(told.safety_action, path, found),
     "content_storage": lambda told, path, _cat, found: _read_content(told.content_storage, path, found),
     "content_days": lambda told, _path, _cat, _found: told.content_days,
+    "allows_high_priority": lambda told, _path, _cat, _found: told.allows_high_priority,
 }

@@ -66,7 +66,7 @@ class OverrideTable:
     async def _make_sure(self, connection: AsyncConnection, name: OverrideName) -> None:
         """Makes the row, so that of two who set it first one waits for the other."""
         made: Any = sqlite.insert(overrides) if self._database.is_sqlite else postgresql.insert(overrides)
-        row = {"kind": name.kind.value, "name": name.name, "value": {}, "revision": 0, "updated_us": 0}
+        row: dict[str, Any] = {"kind": name.kind.value, "name": name.name, "value": {}, "revision": 0, "updated_us": 0}
         insert: Insert = made.values(**row, updated_by="").on_conflict_do_nothing()
         await connection.execute(insert)
 

@@ -17,6 +17,7 @@ _READ: Mapping[str, Any] = {
     "safety_action": SafetyAction,
     "content": ContentStorage,
     "content_days": int,
+    "allows_high_priority": bool,
 }
 
 

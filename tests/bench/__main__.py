@@ -72,6 +72,8 @@ def checked_reply_bytes(target: str) -> int:
 def rows(stack: ExitStack) -> list[Row]:
     upstream = stack.enter_context(fake_upstream())
     one, twenty = (stack.enter_context(muxer(upstream, models)) for models in (1, 20))
+    caching = stack.enter_context(muxer(upstream, 20, MUXER_CACHE__ENABLED="true"))
+    checked_reply_bytes(caching.target)
     checked_reply_bytes(one.target)
     floor = stack.enter_context(bare(upstream, checked_reply_bytes(twenty.target)))
     route = muxer_service_pb2.RouteRequest(spec=request()).SerializeToString()
@@ -90,6 +92,7 @@ def rows(stack: ExitStack) -> list[Row]:
             "bare grpc.aio + aiohttp",
             0.60,
         ),
+        Row("Complete from the cache", partial(unary, caching, f"{SERVICE}Complete", complete), "bare echo", 0.60),
         Row("bare stream, 200 messages", partial(load.streams, floor, "/bare.Bare/Stream", stream)),
         Row(
             "StreamComplete, 200 tokens",

@@ -153,5 +153,8 @@ def variables(url: str, upstream: str, *models: str, **changes: str) -> dict[str
         "MUXER_PROVIDERS__FAKE__BASE_URL": upstream,
         "MUXER_PROVIDERS__FAKE__MODELS": json.dumps([{"name": name, **MODEL} for name in models]),
         "MUXER_LOG__LEVEL": "info",
+        # What fails here is meant to, and is to be asked again at once.
+        "MUXER_RESILIENCE__BREAKER__ENABLED": "false",
+        "MUXER_RESILIENCE__FIRST_WAIT_SECONDS": "0.01",
         **changes,
     }

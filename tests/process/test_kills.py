@@ -41,8 +41,9 @@ async def live_and_die(folder: Path, settings: dict[str, str], seen: Seen, chanc
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_whoever_is_killed_at_whatever_moment_the_books_are_right(database_url: str, tmp_path: Path) -> None:
-    database = Database(database_url)
+async def test_whoever_is_killed_at_whatever_moment_the_books_are_right(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
     for period in (Period.DAILY, Period.TOTAL):
         await add_budget(database, budget(10**15, period))
     seen, chance = Seen(), random.Random(9)
@@ -67,4 +68,3 @@ async def test_whoever_is_killed_at_whatever_moment_the_books_are_right(database
         least = int((LEASE_SECONDS + CLOCK_SLACK) * SECOND)
         early = [row for row in abandoned if row["settled_us"] - row["created_us"] < least]
         assert early == [], "taken for dead before its lease was over"
-    await database.aclose()

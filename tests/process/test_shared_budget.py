@@ -45,9 +45,8 @@ async def call_until_refused(stub: muxer_service_pb2_grpc.MuxerServiceStub, seen
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_many_callers_on_many_processes_spend_a_budget_to_its_end_and_not_beyond(
-    database_url: str, tmp_path: Path
+    database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    database = Database(database_url)
     async with fake_provider() as provider, AsyncExitStack() as stack:
         settings = variables(database_url, f"{provider.url}/v1", "plain")
         replicas = [
@@ -75,4 +74,3 @@ async def test_many_callers_on_many_processes_spend_a_budget_to_its_end_and_not_
         assert len(seen.complete) == len(books.entries)
         assert 0 <= limit - books.spent < promised
         assert seen.reasons.keys() == {"BUDGET_EXCEEDED"}
-    await database.aclose()

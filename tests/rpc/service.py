@@ -27,6 +27,7 @@ from muxer_grpc.domain.completion import (
 )
 from muxer_grpc.domain.money import Price, Usage, UsageSource
 from muxer_grpc.domain.ports import ProbeResult, Provider, RateLimiter
+from muxer_grpc.pipeline.response_cache import Answers
 from muxer_grpc.rpc.calls import CallLimits, Calls
 from muxer_grpc.rpc.gates import Guards
 from muxer_grpc.rpc.listener import Listener, ListenerOptions
@@ -158,11 +159,12 @@ async def running(
     guards: Guards | None = None,
     limiter: RateLimiter | None = None,
     storage: Storage | None = None,
+    answers: Answers | None = None,
 ) -> AsyncGenerator[Service, None]:
     """Starts a service on free ports of the loopback address, and stops it. Guards bring a limiter of their own."""
     acme = PlayedProvider(script)
     providers: dict[str, Provider] = {"acme": acme, "other": PlayedProvider()}
-    app = assemble(catalogue, providers, settings, now, limiter=limiter, storage=storage)
+    app = assemble(catalogue, providers, settings, now, limiter=limiter, storage=storage, answers=answers)
     calls = Calls(limits or CallLimits(), new_id, guards or Guards(limiter=limiter))
     given = {"addresses": ("127.0.0.1:0",), **(options or {})}
     data = Listener(ListenerOptions(**given), {muxer_service.SERVICE: app.muxer, **app.data_services}, calls)  # type: ignore[arg-type]

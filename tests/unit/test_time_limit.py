@@ -87,3 +87,108 @@ async def test_after_a_strike_the_task_can_wait_again() -> None:
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+# Patience: a bound of its own on silence, that moves on with each piece.
+
+
+class Silent(Exception):
+    """What is raised when patience is lost."""
+
+
+async def test_patience_bounds_a_wait_and_the_call_goes_on() -> None:
+    limit = limit_of(60)
+    limit.have_patience(0.01, Silent())
+    with pytest.raises(Silent):
+        await limit.wait(never)
+    limit.have_patience(None, Silent())
+    await limit.wait(lambda: asyncio.sleep(0))
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    limit.close()
+
+
+async def test_patience_that_was_taken_away_strikes_nothing() -> None:
+    limit = limit_of(60)
+    limit.have_patience(0.01, Silent())
+    limit.have_patience(None, Silent())
+    await limit.wait(lambda: asyncio.sleep(0.03))
+    limit.close()
+
+
+async def test_patience_moves_on_with_each_piece() -> None:
+    limit = limit_of(60)
+    for _ in range(12):
+        limit.have_patience(1.0, Silent())
+        await limit.wait(lambda: asyncio.sleep(0.1))
+    limit.close()
+
+
+async def test_a_shorter_patience_counts_at_once() -> None:
+    limit = limit_of(60)
+    limit.have_patience(600, Silent())
+    limit.have_patience(0.01, Silent())
+    with pytest.raises(Silent):
+        await limit.wait(never)
+    limit.close()
+
+
+async def test_patience_strikes_no_one_who_is_not_waiting() -> None:
+    limit = limit_of(60)
+    await limit.wait(lambda: asyncio.sleep(0))
+    limit.have_patience(0.01, Silent())
+    await asyncio.sleep(0.03)
+    limit.have_patience(60, Silent())
+    await limit.wait(lambda: asyncio.sleep(0.06))
+    limit.close()
+
+
+async def test_the_deadline_comes_before_patience_where_both_are_up() -> None:
+    limit = limit_of(0.01)
+    limit.have_patience(0.01, Silent())
+    await asyncio.sleep(0.03)
+    with pytest.raises(DeadlineExceeded):
+        await limit.wait(never)
+    limit.close()
+
+
+async def test_an_end_from_outside_comes_before_patience() -> None:
+    limit = limit_of(60)
+    limit.have_patience(600, Silent())
+    waiting = asyncio.create_task(limit.wait(never))
+    await asyncio.sleep(0)
+    limit.end(Draining("stop"))
+    with pytest.raises(Draining):
+        await waiting
+    limit.close()
+
+
+async def test_a_real_cancellation_in_the_same_turn_as_lost_patience_passes() -> None:
+    limit = limit_of(60)
+    limit.have_patience(600, Silent())
+    task = asyncio.create_task(limit.wait(never))
+    await asyncio.sleep(0)
+    limit.have_patience(0, Silent())
+    limit._lose_patience()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    limit.close()
+
+
+async def test_what_is_waited_for_may_take_the_strike_as_its_own() -> None:
+    async def stubborn() -> int:
+        try:
+            await never()
+        except asyncio.CancelledError:
+            return 7
+        return 0
+
+    limit = limit_of(60)
+    limit.have_patience(0.01, Silent())
+    assert await limit.wait(stubborn) == 7
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    limit.close()

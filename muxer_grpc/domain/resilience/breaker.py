@@ -121,6 +121,15 @@ class Breaker:
         if not disabled:
             self._close()
 
+    def reset(self) -> None:
+        """Closes the breaker and forgets all failures; one that is disabled stays so."""
+        self._close()
+
+    def follow(self, rules: BreakerRules) -> None:
+        """Takes other rules; what is open stays so for as long as it was to."""
+        self._rules = rules
+        self._open_seconds = min(self._open_seconds, rules.most_open_seconds) if self._opened else rules.open_seconds
+
     def _open(self, now: float, seconds: float) -> None:
         self._opened = True
         self._probing = False

@@ -25,11 +25,19 @@ class TargetHealth(NamedTuple):
     retry_at: float
 
 
+# Of these a probe tells: nobody answers, or only to say that nothing works. Anything else is an answer, be it that the
+# key may not list models, or that there is no such list, while completions work.
+PROBE_FAILURES = frozenset({FailureClass.TRANSIENT, FailureClass.TIMEOUT, FailureClass.OVERLOAD})
+
+
 @dataclass(slots=True)
 class _Provider:
     breaker: Breaker
     # Models that failed since any of the provider's succeeded: one that fails alone speaks against itself only.
     failing: set[str] = field(default_factory=set)
+    # Whether any failure since the last success came over a connection that was made: a probe that is answered says
+    # nothing against it.
+    answered_badly: bool = False
 
 
 class Health:
@@ -41,6 +49,7 @@ class Health:
         self._enabled = enabled
         self._models: dict[str, Breaker] = {}
         self._providers: dict[str, _Provider] = {}
+        self._answered_at: dict[str, float] = {}
         self._told_of: tuple[str, ...] = ()
         self._told = NOTHING_KNOWN
 
@@ -60,19 +69,27 @@ class Health:
         breaker = self._models.get(model.name)
         if breaker is not None:
             breaker.succeeded(now)
+        self._answered_at[model.provider] = now
         provider = self._providers.get(model.provider)
         if provider is not None:
-            provider.failing.clear()
-            provider.breaker.succeeded(now)
+            _close(provider, now)
 
     def failed(
-        self, model: Model, failure_class: FailureClass, now: float, retry_after_seconds: float | None = None
+        self,
+        model: Model,
+        failure_class: FailureClass,
+        now: float,
+        retry_after_seconds: float | None = None,
+        *,
+        unreachable: bool = False,
     ) -> None:
-        """Learns that an attempt at a model failed."""
+        """Learns that an attempt at a model failed; `unreachable` where nothing of the provider answered at all."""
         if not self._enabled:
             return
         treatment = TREATMENTS[failure_class]
         breaker, provider = self._of_model(model.name), self._of_provider(model.provider)
+        if treatment.counts or treatment.reach is Reach.PROVIDER:
+            provider.answered_badly = provider.answered_badly or not unreachable
         if treatment.counts:
             breaker.failed(now)
             provider.failing.add(model.name)
@@ -89,6 +106,25 @@ class Health:
         elif rest > 0 and treatment.reach is Reach.MODEL:
             breaker.rest(now, rest)
 
+    def probed(self, provider: str, failure_class: FailureClass | None, now: float) -> None:
+        """Learns what came of a background probe of a provider; None: it answered as it should.
+
+        A probe that nothing answers counts as a failure of the provider, so that as many in a row as of calls open its
+        breaker. One that is answered well proves that the provider can be reached, and no more: a list of models is
+        served while completions fail. So it closes the breaker only where nothing but probes and connections failed
+        since the last success; the breakers of models are left to calls of theirs.
+        """
+        if failure_class is None:
+            known = self._providers.get(provider)
+            if known is not None and not known.answered_badly:
+                _close(known, now)
+        elif self._enabled and failure_class in PROBE_FAILURES:
+            self._of_provider(provider).breaker.failed(now)
+
+    def last_answer_at(self, provider: str) -> float | None:
+        """Tells when any model of a provider answered a call last; None: never."""
+        return self._answered_at.get(provider)
+
     def left(self, model: Model) -> None:
         """Learns that an attempt ended without saying anything of the model: its caller left."""
         breaker, provider = self._models.get(model.name), self._providers.get(model.provider)
@@ -102,7 +138,30 @@ class Health:
         breaker = self._of_model(model) if model else self._of_provider(provider).breaker
         breaker.disable(disabled=disabled)
         if provider and not disabled:
-            self._of_provider(provider).failing.clear()
+            self._forget(provider)
+
+    def is_disabled(self, provider: str) -> bool:
+        """Tells whether an operator has disabled a provider."""
+        known = self._providers.get(provider)
+        return known is not None and known.breaker.state(0.0) is BreakerState.DISABLED
+
+    def reset(self, *, model: str = "", provider: str = "") -> None:
+        """Closes a breaker and forgets its failures; one that is disabled stays so."""
+        if model:
+            self._of_model(model).reset()
+        else:
+            self._of_provider(provider).breaker.reset()
+            self._forget(provider)
+
+    def follow(self, rules: BreakerRules, *, enabled: bool) -> None:
+        """Takes other rules; switched off, everything closes but what operators have disabled."""
+        if rules == self._rules and enabled is self._enabled:
+            return
+        self._rules, self._enabled = rules, enabled
+        for breaker in (*self._models.values(), *(p.breaker for p in self._providers.values())):
+            breaker.follow(rules)
+            if not enabled:
+                breaker.reset()
 
     def resting(self, now: float) -> Mapping[str, Resting]:
         """Tells which models, and which providers (as `provider/`), get no calls now."""
@@ -142,6 +201,11 @@ class Health:
         """Counts the changes of all breakers."""
         return sum(b.changes for b in self._models.values()) + sum(p.breaker.changes for p in self._providers.values())
 
+    def _forget(self, provider: str) -> None:
+        known = self._of_provider(provider)
+        known.failing.clear()
+        known.answered_badly = False
+
     def _of_model(self, name: str) -> Breaker:
         breaker = self._models.get(name)
         if breaker is None:
@@ -153,6 +217,12 @@ class Health:
         if provider is None:
             provider = self._providers[name] = _Provider(Breaker(self._rules))
         return provider
+
+
+def _close(provider: _Provider, now: float) -> None:
+    provider.failing.clear()
+    provider.answered_badly = False
+    provider.breaker.succeeded(now)
 
 
 def _rest(breaker: Breaker, now: float, who: str) -> Resting | None:

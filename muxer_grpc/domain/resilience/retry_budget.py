@@ -14,6 +14,10 @@ class RetryBudget:
         self._most = most
         self._left = most
 
+    def follow(self, share: float) -> None:
+        """Takes another share; what is left stays."""
+        self._share = share
+
     def called(self) -> None:
         """Deposits what one call adds."""
         self._left = min(self._most, self._left + self._share)

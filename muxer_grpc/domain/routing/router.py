@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import NamedTuple
 
-from muxer_grpc.domain.catalogue import Catalogue, Model
+from muxer_grpc.domain.catalogue import Catalogue, Model, version_of
 from muxer_grpc.domain.decision import Candidate, Classification, Decision, Exclusion, ExclusionReason
 from muxer_grpc.domain.errors import ContextTooLong, MuxerError, NoEligibleModel
 from muxer_grpc.domain.live import NOTHING_KNOWN, LiveSnapshot
@@ -15,7 +15,7 @@ from muxer_grpc.domain.resilience.attempts import fallback_chain
 from muxer_grpc.domain.routing.candidates import ceiling_exclusion_of, exclusion_of, rules_for
 from muxer_grpc.domain.routing.estimates import SLOWEST_ANSWER, Contender, Estimator, Task, task_of, too_slow
 from muxer_grpc.domain.routing.needs import Needs, needs_of
-from muxer_grpc.domain.routing.policy import NO_RULES, CompletionRequest
+from muxer_grpc.domain.routing.policy import NO_RULES, CompletionRequest, Weights
 from muxer_grpc.domain.routing.ranking import DEFAULT_STRATEGY, Aim, Ranking, Strategy, known_strategies
 from muxer_grpc.domain.routing.turns import Turns
 
@@ -49,10 +49,17 @@ class Router:
     """
 
     def __init__(
-        self, catalogue: Catalogue, default_strategy: str = DEFAULT_STRATEGY, turns: Turns | None = None
+        self,
+        catalogue: Catalogue,
+        default_strategy: str = DEFAULT_STRATEGY,
+        turns: Turns | None = None,
+        default_weights: Weights | None = None,
     ) -> None:
         self.catalogue = catalogue
         self._default_strategy = default_strategy
+        self._default_weights = default_weights
+        weighed = "" if default_weights is None else f".{version_of('weights', default_weights).rpartition('-')[2]}"
+        self._policy_version = f"{POLICY_VERSION}{weighed}"
         self._turns = turns or Turns()
         self._choices: dict[Hashable, _Choice] = {}
         self._estimator = Estimator(catalogue)
@@ -110,7 +117,7 @@ class Router:
             classification=classification,
             candidates=choice.candidates,
             exclusions=choice.exclusions,
-            policy_version=POLICY_VERSION,
+            policy_version=self._policy_version,
             price_book_version=catalogue.price_book_version,
             fleet_version=f"{catalogue.version}.{live.version}" if live.version else catalogue.version,
             estimated_input_tokens=choice.candidates[0].estimated_input_tokens,
@@ -142,12 +149,37 @@ class Router:
         contenders, exclusions = self._contend(needs, task_of(classification), live)
         among = (strategy.name, *(contender.model.name for contender in contenders))
         turn = self._turns.next(among) if dry_run else self._turns.take(among)
-        return _rank(needs, classification, strategy, contenders=contenders, exclusions=exclusions, turn=turn)
+        return self._rank(needs, classification, strategy, contenders=contenders, exclusions=exclusions, turn=turn)
 
     def _choose(self, needs: Needs, classification: Classification, strategy: Strategy, live: LiveSnapshot) -> _Choice:
         """Filters and ranks. Raises NoEligibleModel when nothing is left."""
         contenders, exclusions = self._contend(needs, task_of(classification), live)
-        return _rank(needs, classification, strategy, contenders=contenders, exclusions=exclusions, turn=0)
+        return self._rank(needs, classification, strategy, contenders=contenders, exclusions=exclusions, turn=0)
+
+    def _rank(
+        self,
+        needs: Needs,
+        classification: Classification,
+        strategy: Strategy,
+        *,
+        contenders: list[Contender],
+        exclusions: list[Exclusion],
+        turn: int,
+    ) -> _Choice:
+        policy = needs.request.policy
+        aim = Aim(
+            classification,
+            policy.weights or self._default_weights,
+            policy.quality_target,
+            dict(policy.model_weights),
+            turn,
+        )
+        ranking = strategy.rank(contenders, aim)
+        requested = needs.request.requested_model
+        if requested:
+            ranking = _requested_first(ranking, requested)
+        candidates = ranking.candidates
+        return _Choice(candidates, tuple(exclusions), ranking.explanation, fallback_chain(candidates, MOST_FALLBACKS))
 
     def _contend(self, needs: Needs, task: Task, live: LiveSnapshot) -> tuple[list[Contender], list[Exclusion]]:
         """Parts the models into those that can answer and those that cannot. Raises NoEligibleModel when none can."""
@@ -181,25 +213,6 @@ def _not_now(model: Model, needs: Needs, live: LiveSnapshot) -> Exclusion | None
     if model.name in needs.too_slow:
         return Exclusion(model, ExclusionReason.DEADLINE, "it is not expected to answer within the deadline")
     return None
-
-
-def _rank(
-    needs: Needs,
-    classification: Classification,
-    strategy: Strategy,
-    *,
-    contenders: list[Contender],
-    exclusions: list[Exclusion],
-    turn: int,
-) -> _Choice:
-    policy = needs.request.policy
-    aim = Aim(classification, policy.weights, policy.quality_target, dict(policy.model_weights), turn)
-    ranking = strategy.rank(contenders, aim)
-    requested = needs.request.requested_model
-    if requested:
-        ranking = _requested_first(ranking, requested)
-    candidates = ranking.candidates
-    return _Choice(candidates, tuple(exclusions), ranking.explanation, fallback_chain(candidates, MOST_FALLBACKS))
 
 
 def _requested_first(ranking: Ranking, requested: str) -> Ranking:

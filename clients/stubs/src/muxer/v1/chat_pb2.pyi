@@ -12,6 +12,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRIORITY_UNSPECIFIED: _ClassVar[Priority]
+    PRIORITY_LOW: _ClassVar[Priority]
+    PRIORITY_NORMAL: _ClassVar[Priority]
+    PRIORITY_HIGH: _ClassVar[Priority]
+
 class CacheMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CACHE_MODE_UNSPECIFIED: _ClassVar[CacheMode]
@@ -55,6 +62,10 @@ class ReasoningEffort(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASONING_EFFORT_LOW: _ClassVar[ReasoningEffort]
     REASONING_EFFORT_MEDIUM: _ClassVar[ReasoningEffort]
     REASONING_EFFORT_HIGH: _ClassVar[ReasoningEffort]
+PRIORITY_UNSPECIFIED: Priority
+PRIORITY_LOW: Priority
+PRIORITY_NORMAL: Priority
+PRIORITY_HIGH: Priority
 CACHE_MODE_UNSPECIFIED: CacheMode
 CACHE_MODE_DEFAULT: CacheMode
 CACHE_MODE_OFF: CacheMode
@@ -83,7 +94,7 @@ REASONING_EFFORT_MEDIUM: ReasoningEffort
 REASONING_EFFORT_HIGH: ReasoningEffort
 
 class CompletionSpec(_message.Message):
-    __slots__ = ("messages", "tools", "tool_choice", "response_format", "sampling", "stop", "max_output_tokens", "requested_model", "routing", "labels", "vendor_options", "reasoning_effort", "request_id", "money_lease", "stream_recovery", "cache")
+    __slots__ = ("messages", "tools", "tool_choice", "response_format", "sampling", "stop", "max_output_tokens", "requested_model", "routing", "labels", "vendor_options", "reasoning_effort", "request_id", "money_lease", "stream_recovery", "cache", "priority")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +118,7 @@ class CompletionSpec(_message.Message):
     MONEY_LEASE_FIELD_NUMBER: _ClassVar[int]
     STREAM_RECOVERY_FIELD_NUMBER: _ClassVar[int]
     CACHE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     tools: _containers.RepeatedCompositeFieldContainer[Tool]
     tool_choice: ToolChoice
@@ -123,7 +135,8 @@ class CompletionSpec(_message.Message):
     money_lease: str
     stream_recovery: StreamRecovery
     cache: CachePolicy
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop: _Optional[_Iterable[str]] = ..., max_output_tokens: _Optional[int] = ..., requested_model: _Optional[str] = ..., routing: _Optional[_Union[_routing_pb2.RoutingPolicy, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., vendor_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., reasoning_effort: _Optional[_Union[ReasoningEffort, str]] = ..., request_id: _Optional[str] = ..., money_lease: _Optional[str] = ..., stream_recovery: _Optional[_Union[StreamRecovery, str]] = ..., cache: _Optional[_Union[CachePolicy, _Mapping]] = ...) -> None: ...
+    priority: Priority
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop: _Optional[_Iterable[str]] = ..., max_output_tokens: _Optional[int] = ..., requested_model: _Optional[str] = ..., routing: _Optional[_Union[_routing_pb2.RoutingPolicy, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., vendor_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., reasoning_effort: _Optional[_Union[ReasoningEffort, str]] = ..., request_id: _Optional[str] = ..., money_lease: _Optional[str] = ..., stream_recovery: _Optional[_Union[StreamRecovery, str]] = ..., cache: _Optional[_Union[CachePolicy, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ...) -> None: ...
 
 class CachePolicy(_message.Message):
     __slots__ = ("mode", "ttl")

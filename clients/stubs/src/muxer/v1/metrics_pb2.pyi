@@ -22,6 +22,14 @@ class MetricsDimension(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     METRICS_DIMENSION_INTENT: _ClassVar[MetricsDimension]
     METRICS_DIMENSION_STRATEGY: _ClassVar[MetricsDimension]
 
+class BreakerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BREAKER_STATE_UNSPECIFIED: _ClassVar[BreakerState]
+    BREAKER_STATE_CLOSED: _ClassVar[BreakerState]
+    BREAKER_STATE_OPEN: _ClassVar[BreakerState]
+    BREAKER_STATE_HALF_OPEN: _ClassVar[BreakerState]
+    BREAKER_STATE_DISABLED: _ClassVar[BreakerState]
+
 class MetricsScope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     METRICS_SCOPE_UNSPECIFIED: _ClassVar[MetricsScope]
@@ -31,11 +39,16 @@ METRICS_DIMENSION_PROVIDER: MetricsDimension
 METRICS_DIMENSION_MODEL: MetricsDimension
 METRICS_DIMENSION_INTENT: MetricsDimension
 METRICS_DIMENSION_STRATEGY: MetricsDimension
+BREAKER_STATE_UNSPECIFIED: BreakerState
+BREAKER_STATE_CLOSED: BreakerState
+BREAKER_STATE_OPEN: BreakerState
+BREAKER_STATE_HALF_OPEN: BreakerState
+BREAKER_STATE_DISABLED: BreakerState
 METRICS_SCOPE_UNSPECIFIED: MetricsScope
 METRICS_SCOPE_PROCESS: MetricsScope
 
 class MetricsRow(_message.Message):
-    __slots__ = ("provider", "model", "intent", "strategy", "requests", "successes", "cancelled", "failures", "consecutive_failures", "usage", "cost_nano_usd", "latency", "time_to_first_token", "last_request_time")
+    __slots__ = ("provider", "model", "intent", "strategy", "requests", "successes", "cancelled", "failures", "consecutive_failures", "usage", "cost_nano_usd", "latency", "time_to_first_token", "last_request_time", "breaker")
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INTENT_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +63,7 @@ class MetricsRow(_message.Message):
     LATENCY_FIELD_NUMBER: _ClassVar[int]
     TIME_TO_FIRST_TOKEN_FIELD_NUMBER: _ClassVar[int]
     LAST_REQUEST_TIME_FIELD_NUMBER: _ClassVar[int]
+    BREAKER_FIELD_NUMBER: _ClassVar[int]
     provider: str
     model: str
     intent: _routing_pb2.Intent
@@ -64,7 +78,8 @@ class MetricsRow(_message.Message):
     latency: LatencySummary
     time_to_first_token: LatencySummary
     last_request_time: _timestamp_pb2.Timestamp
-    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., intent: _Optional[_Union[_routing_pb2.Intent, str]] = ..., strategy: _Optional[str] = ..., requests: _Optional[int] = ..., successes: _Optional[int] = ..., cancelled: _Optional[int] = ..., failures: _Optional[_Iterable[_Union[FailureCount, _Mapping]]] = ..., consecutive_failures: _Optional[int] = ..., usage: _Optional[_Union[_billing_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., latency: _Optional[_Union[LatencySummary, _Mapping]] = ..., time_to_first_token: _Optional[_Union[LatencySummary, _Mapping]] = ..., last_request_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    breaker: BreakerState
+    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., intent: _Optional[_Union[_routing_pb2.Intent, str]] = ..., strategy: _Optional[str] = ..., requests: _Optional[int] = ..., successes: _Optional[int] = ..., cancelled: _Optional[int] = ..., failures: _Optional[_Iterable[_Union[FailureCount, _Mapping]]] = ..., consecutive_failures: _Optional[int] = ..., usage: _Optional[_Union[_billing_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., latency: _Optional[_Union[LatencySummary, _Mapping]] = ..., time_to_first_token: _Optional[_Union[LatencySummary, _Mapping]] = ..., last_request_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., breaker: _Optional[_Union[BreakerState, str]] = ...) -> None: ...
 
 class FailureCount(_message.Message):
     __slots__ = ("failure_class", "count")

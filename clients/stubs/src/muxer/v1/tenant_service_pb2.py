@@ -28,7 +28,7 @@ from muxer.v1 import principals_pb2 as muxer_dot_v1_dot_principals__pb2
 from muxer.v1 import routing_pb2 as muxer_dot_v1_dot_routing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmuxer/v1/tenant_service.proto\x12\x08muxer.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19muxer/v1/principals.proto\x1a\x16muxer/v1/routing.proto\"\xc8\x02\n\x0cTenantPolicy\x12\x19\n\x11\x61llowed_providers\x18\x01 \x03(\t\x12\x18\n\x10\x64\x65nied_providers\x18\x02 \x03(\t\x12\x16\n\x0e\x61llowed_models\x18\x03 \x03(\t\x12\x15\n\rdenied_models\x18\x04 \x03(\t\x12\x17\n\x0f\x61llowed_regions\x18\x05 \x03(\t\x12\x18\n\x10\x64\x65\x66\x61ult_strategy\x18\x06 \x01(\t\x12)\n\x07weights\x18\x07 \x01(\x0b\x32\x18.muxer.v1.RoutingWeights\x12-\n\rsafety_action\x18\x08 \x01(\x0e\x32\x16.muxer.v1.SafetyAction\x12\x31\n\x0f\x63ontent_storage\x18\t \x01(\x0e\x32\x18.muxer.v1.ContentStorage\x12\x14\n\x0c\x63ontent_days\x18\n \x01(\x05\"\x82\x02\n\x06Tenant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x11\n\tsuspended\x18\x03 \x01(\x08\x12&\n\x06policy\x18\x04 \x01(\x0b\x32\x16.muxer.v1.TenantPolicy\x12\'\n\nrate_limit\x18\x05 \x01(\x0b\x32\x13.muxer.v1.RateLimit\x12\x10\n\x08revision\x18\x06 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"7\n\x13\x43reateTenantRequest\x12 \n\x06tenant\x18\x01 \x01(\x0b\x32\x10.muxer.v1.Tenant\"8\n\x14\x43reateTenantResponse\x12 \n\x06tenant\x18\x01 \x01(\x0b\x32\x10.muxer.v1.Tenant\"%\n\x10GetTenantRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"5\n\x11GetTenantResponse\x12 \n\x06tenant\x18\x01 \x01(\x0b\x32\x10.muxer.v1.Tenant\"a\n\x12ListTenantsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x16\n\tsuspended\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\x0c\n\n_suspended\"Q\n\x13ListTenantsResponse\x12!\n\x07tenants\x18\x01 \x03(\x0b\x32\x10.muxer.v1.Tenant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"h\n\x13UpdateTenantRequest\x12 \n\x06tenant\x18\x01 \x01(\x0b\x32\x10.muxer.v1.Tenant\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"8\n\x14UpdateTenantResponse\x12 \n\x06tenant\x18\x01 \x01(\x0b\x32\x10.muxer.v1.Tenant\"I\n\x13\x44\x65leteTenantRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\"\x16\n\x14\x44\x65leteTenantResponse*w\n\x0cSafetyAction\x12\x1d\n\x19SAFETY_ACTION_UNSPECIFIED\x10\x00\x12\x17\n\x13SAFETY_ACTION_ALLOW\x10\x01\x12\x16\n\x12SAFETY_ACTION_FLAG\x10\x02\x12\x17\n\x13SAFETY_ACTION_BLOCK\x10\x03*\x80\x01\n\x0e\x43ontentStorage\x12\x1f\n\x1b\x43ONTENT_STORAGE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ONTENT_STORAGE_OFF\x10\x01\x12\x1a\n\x16\x43ONTENT_STORAGE_HASHED\x10\x02\x12\x18\n\x14\x43ONTENT_STORAGE_KEPT\x10\x03\x32\x9e\x03\n\rTenantService\x12O\n\x0c\x43reateTenant\x12\x1d.muxer.v1.CreateTenantRequest\x1a\x1e.muxer.v1.CreateTenantResponse\"\x00\x12I\n\tGetTenant\x12\x1a.muxer.v1.GetTenantRequest\x1a\x1b.muxer.v1.GetTenantResponse\"\x03\x90\x02\x01\x12O\n\x0bListTenants\x12\x1c.muxer.v1.ListTenantsRequest\x1a\x1d.muxer.v1.ListTenantsResponse\"\x03\x90\x02\x01\x12O\n\x0cUpdateTenant\x12\x1d.muxer.v1.UpdateTenantRequest\x1a\x1e.muxer.v1.UpdateTenantResponse\"\x00\x12O\n\x0c\x44\x65leteTenant\x12\x1d.muxer.v1.DeleteTenantRequest\x1a\x1e.muxer.v1.DeleteTenantResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmuxer/v1/tenant_service.proto\x12\x08muxer.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19muxer/v1/principals.proto\x1a\x16muxer/v1/routing.proto\"\xe6\x02\n\x0cTenantPolicy\x12\x19\n\x11\x61llowed_providers\x18\x01 \x03(\t\x12\x18\n\x10\x64\x65nied_providers\x18\x02 \x03(\t\x12\x16\n\x0e\x61llowed_models\x18\x03 \x03(\t\x12\x15\n\rdenied_models\x18\x04 \x03(\t\x12\x17\n\x0f\x61llowed_regions\x18\x05 \x03(\t\x12\x18\n\x10\x64\x65\x66\x61ult_strategy\x18\x06 \x01(\t\x12)\n\x07weights\x18\x07 \x01(\x0b\x32\x18.muxer.v1.RoutingWeights\x12-\n\rsafety_action\x18\x08 \x01(\x0e\x32\x16.muxer.v1.SafetyAction\x12\x31\n\x0f\x63ontent_storage\x18\t \x01(\x0e\x32\x18.muxer.v1.ContentStorage\x12\x14\n\x0c\x63ontent_days\x18\n \x01(\x05\x12\x1c\n\x14\x61llows_high_priority\x18\x0b \x01(\x08\"\x82\x02\n\x06Tenant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x11\n\tsuspended\x18\x03 \x01(\x08\x12&\n\x06policy\x18\x04 \x01(\x0b\x32\x16.muxer.v1.TenantPolicy\x12\'\n\nrate_limit\x18\x05 \x01(\x0b\x32\x13.muxer.v1.RateLimit\x12\x10\n\x08revision\x18\x06 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"7\n\x13\x43reateTenantRequest\x12 \n\x06tenant\x18\x01 \x01(\x0b\x32\x10.muxer.v1.Tenant\"8\n\x14\x43reateTenantResponse\x12 \n\x06tenant\x18\x01 \x01(\x0b\x32\x10.muxer.v1.Tenant\"%\n\x10GetTenantRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"5\n\x11GetTenantResponse\x12 \n\x06tenant\x18\x01 \x01(\x0b\x32\x10.muxer.v1.Tenant\"a\n\x12ListTenantsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x16\n\tsuspended\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\x0c\n\n_suspended\"Q\n\x13ListTenantsResponse\x12!\n\x07tenants\x18\x01 \x03(\x0b\x32\x10.muxer.v1.Tenant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"h\n\x13UpdateTenantRequest\x12 \n\x06tenant\x18\x01 \x01(\x0b\x32\x10.muxer.v1.Tenant\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"8\n\x14UpdateTenantResponse\x12 \n\x06tenant\x18\x01 \x01(\x0b\x32\x10.muxer.v1.Tenant\"I\n\x13\x44\x65leteTenantRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\"\x16\n\x14\x44\x65leteTenantResponse*w\n\x0cSafetyAction\x12\x1d\n\x19SAFETY_ACTION_UNSPECIFIED\x10\x00\x12\x17\n\x13SAFETY_ACTION_ALLOW\x10\x01\x12\x16\n\x12SAFETY_ACTION_FLAG\x10\x02\x12\x17\n\x13SAFETY_ACTION_BLOCK\x10\x03*\x80\x01\n\x0e\x43ontentStorage\x12\x1f\n\x1b\x43ONTENT_STORAGE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ONTENT_STORAGE_OFF\x10\x01\x12\x1a\n\x16\x43ONTENT_STORAGE_HASHED\x10\x02\x12\x18\n\x14\x43ONTENT_STORAGE_KEPT\x10\x03\x32\x9e\x03\n\rTenantService\x12O\n\x0c\x43reateTenant\x12\x1d.muxer.v1.CreateTenantRequest\x1a\x1e.muxer.v1.CreateTenantResponse\"\x00\x12I\n\tGetTenant\x12\x1a.muxer.v1.GetTenantRequest\x1a\x1b.muxer.v1.GetTenantResponse\"\x03\x90\x02\x01\x12O\n\x0bListTenants\x12\x1c.muxer.v1.ListTenantsRequest\x1a\x1d.muxer.v1.ListTenantsResponse\"\x03\x90\x02\x01\x12O\n\x0cUpdateTenant\x12\x1d.muxer.v1.UpdateTenantRequest\x1a\x1e.muxer.v1.UpdateTenantResponse\"\x00\x12O\n\x0c\x44\x65leteTenant\x12\x1d.muxer.v1.DeleteTenantRequest\x1a\x1e.muxer.v1.DeleteTenantResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,34 +39,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENANTSERVICE'].methods_by_name['GetTenant']._serialized_options = b'\220\002\001'
   _globals['_TENANTSERVICE'].methods_by_name['ListTenants']._loaded_options = None
   _globals['_TENANTSERVICE'].methods_by_name['ListTenants']._serialized_options = b'\220\002\001'
-  _globals['_SAFETYACTION']._serialized_start=1407
-  _globals['_SAFETYACTION']._serialized_end=1526
-  _globals['_CONTENTSTORAGE']._serialized_start=1529
-  _globals['_CONTENTSTORAGE']._serialized_end=1657
+  _globals['_SAFETYACTION']._serialized_start=1437
+  _globals['_SAFETYACTION']._serialized_end=1556
+  _globals['_CONTENTSTORAGE']._serialized_start=1559
+  _globals['_CONTENTSTORAGE']._serialized_end=1687
   _globals['_TENANTPOLICY']._serialized_start=162
-  _globals['_TENANTPOLICY']._serialized_end=490
-  _globals['_TENANT']._serialized_start=493
-  _globals['_TENANT']._serialized_end=751
-  _globals['_CREATETENANTREQUEST']._serialized_start=753
-  _globals['_CREATETENANTREQUEST']._serialized_end=808
-  _globals['_CREATETENANTRESPONSE']._serialized_start=810
-  _globals['_CREATETENANTRESPONSE']._serialized_end=866
-  _globals['_GETTENANTREQUEST']._serialized_start=868
-  _globals['_GETTENANTREQUEST']._serialized_end=905
-  _globals['_GETTENANTRESPONSE']._serialized_start=907
-  _globals['_GETTENANTRESPONSE']._serialized_end=960
-  _globals['_LISTTENANTSREQUEST']._serialized_start=962
-  _globals['_LISTTENANTSREQUEST']._serialized_end=1059
-  _globals['_LISTTENANTSRESPONSE']._serialized_start=1061
-  _globals['_LISTTENANTSRESPONSE']._serialized_end=1142
-  _globals['_UPDATETENANTREQUEST']._serialized_start=1144
-  _globals['_UPDATETENANTREQUEST']._serialized_end=1248
-  _globals['_UPDATETENANTRESPONSE']._serialized_start=1250
-  _globals['_UPDATETENANTRESPONSE']._serialized_end=1306
-  _globals['_DELETETENANTREQUEST']._serialized_start=1308
-  _globals['_DELETETENANTREQUEST']._serialized_end=1381
-  _globals['_DELETETENANTRESPONSE']._serialized_start=1383
-  _globals['_DELETETENANTRESPONSE']._serialized_end=1405
-  _globals['_TENANTSERVICE']._serialized_start=1660
-  _globals['_TENANTSERVICE']._serialized_end=2074
+  _globals['_TENANTPOLICY']._serialized_end=520
+  _globals['_TENANT']._serialized_start=523
+  _globals['_TENANT']._serialized_end=781
+  _globals['_CREATETENANTREQUEST']._serialized_start=783
+  _globals['_CREATETENANTREQUEST']._serialized_end=838
+  _globals['_CREATETENANTRESPONSE']._serialized_start=840
+  _globals['_CREATETENANTRESPONSE']._serialized_end=896
+  _globals['_GETTENANTREQUEST']._serialized_start=898
+  _globals['_GETTENANTREQUEST']._serialized_end=935
+  _globals['_GETTENANTRESPONSE']._serialized_start=937
+  _globals['_GETTENANTRESPONSE']._serialized_end=990
+  _globals['_LISTTENANTSREQUEST']._serialized_start=992
+  _globals['_LISTTENANTSREQUEST']._serialized_end=1089
+  _globals['_LISTTENANTSRESPONSE']._serialized_start=1091
+  _globals['_LISTTENANTSRESPONSE']._serialized_end=1172
+  _globals['_UPDATETENANTREQUEST']._serialized_start=1174
+  _globals['_UPDATETENANTREQUEST']._serialized_end=1278
+  _globals['_UPDATETENANTRESPONSE']._serialized_start=1280
+  _globals['_UPDATETENANTRESPONSE']._serialized_end=1336
+  _globals['_DELETETENANTREQUEST']._serialized_start=1338
+  _globals['_DELETETENANTREQUEST']._serialized_end=1411
+  _globals['_DELETETENANTRESPONSE']._serialized_start=1413
+  _globals['_DELETETENANTRESPONSE']._serialized_end=1435
+  _globals['_TENANTSERVICE']._serialized_start=1690
+  _globals['_TENANTSERVICE']._serialized_end=2104
 # @@protoc_insertion_point(module_scope)

@@ -36,7 +36,7 @@ CONTENT_STORAGE_HASHED: ContentStorage
 CONTENT_STORAGE_KEPT: ContentStorage
 
 class TenantPolicy(_message.Message):
-    __slots__ = ("allowed_providers", "denied_providers", "allowed_models", "denied_models", "allowed_regions", "default_strategy", "weights", "safety_action", "content_storage", "content_days")
+    __slots__ = ("allowed_providers", "denied_providers", "allowed_models", "denied_models", "allowed_regions", "default_strategy", "weights", "safety_action", "content_storage", "content_days", "allows_high_priority")
     ALLOWED_PROVIDERS_FIELD_NUMBER: _ClassVar[int]
     DENIED_PROVIDERS_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_MODELS_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,7 @@ class TenantPolicy(_message.Message):
     SAFETY_ACTION_FIELD_NUMBER: _ClassVar[int]
     CONTENT_STORAGE_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DAYS_FIELD_NUMBER: _ClassVar[int]
+    ALLOWS_HIGH_PRIORITY_FIELD_NUMBER: _ClassVar[int]
     allowed_providers: _containers.RepeatedScalarFieldContainer[str]
     denied_providers: _containers.RepeatedScalarFieldContainer[str]
     allowed_models: _containers.RepeatedScalarFieldContainer[str]
@@ -57,7 +58,8 @@ class TenantPolicy(_message.Message):
     safety_action: SafetyAction
     content_storage: ContentStorage
     content_days: int
-    def __init__(self, allowed_providers: _Optional[_Iterable[str]] = ..., denied_providers: _Optional[_Iterable[str]] = ..., allowed_models: _Optional[_Iterable[str]] = ..., denied_models: _Optional[_Iterable[str]] = ..., allowed_regions: _Optional[_Iterable[str]] = ..., default_strategy: _Optional[str] = ..., weights: _Optional[_Union[_routing_pb2.RoutingWeights, _Mapping]] = ..., safety_action: _Optional[_Union[SafetyAction, str]] = ..., content_storage: _Optional[_Union[ContentStorage, str]] = ..., content_days: _Optional[int] = ...) -> None: ...
+    allows_high_priority: bool
+    def __init__(self, allowed_providers: _Optional[_Iterable[str]] = ..., denied_providers: _Optional[_Iterable[str]] = ..., allowed_models: _Optional[_Iterable[str]] = ..., denied_models: _Optional[_Iterable[str]] = ..., allowed_regions: _Optional[_Iterable[str]] = ..., default_strategy: _Optional[str] = ..., weights: _Optional[_Union[_routing_pb2.RoutingWeights, _Mapping]] = ..., safety_action: _Optional[_Union[SafetyAction, str]] = ..., content_storage: _Optional[_Union[ContentStorage, str]] = ..., content_days: _Optional[int] = ..., allows_high_priority: _Optional[bool] = ...) -> None: ...
 
 class Tenant(_message.Message):
     __slots__ = ("id", "display_name", "suspended", "policy", "rate_limit", "revision", "create_time", "update_time")
