@@ -114,6 +114,11 @@ class Profiles:
         )
         return self._catalogue
 
+    def rebase(self, base: Catalogue) -> None:
+        """Puts another catalogue below the changes, which stay. It has no prices of a book: reprice() comes next."""
+        self._base = base
+        self._base_contents = _version_of(base)
+
     def reprice(self, book: PriceBook) -> Catalogue:
         """Puts the prices of a book in place of all present ones, and gives the new catalogue."""
         self._base = book.applied_to(self._base)
@@ -159,6 +164,10 @@ class ProfileEditor:
         else:
             self.take_over(await self._store.merge(name, change))
         return self._profiles.catalogue.models[name]
+
+    def rebase(self, base: Catalogue) -> None:
+        """Takes another catalogue, as models were found; it is in force with the reprice() that must come next."""
+        self._profiles.rebase(base)
 
     def reprice(self, book: PriceBook) -> None:
         """Puts the prices of a book in force; a request that began keeps those that it began with."""

@@ -52,6 +52,7 @@ class CompletionRun:
         around: Surroundings,
         *,
         stream: bool,
+        whole: bool = False,
     ) -> None:
         self._request = request
         self._decision = decision
@@ -65,7 +66,7 @@ class CompletionRun:
         books = around.books
         self._account = None if books is None else Account(books, self._completion_id, request, decision, principal)
         keeps = request.request_id is not None or principal.policy.content is not ContentStorage.OFF
-        self._folding = Folding() if keeps and books is not None else None
+        self._folding = Folding() if whole or (keeps and books is not None) else None
         # From here on there is a summary and a settlement, whatever happens.
         self.promised = False
 
@@ -212,6 +213,11 @@ class CompletionRun:
             self._settled = self._account.settle(summary, self._whole, stream=self._stream)
         self._around.observer.ended(summary, self._around.now())
         return summary
+
+    def whole(self, summary: Summary) -> Completion | None:
+        """Gives the whole answer under its final summary, where it was wanted."""
+        completion = self._whole()
+        return None if completion is None else replace(completion, summary=summary)
 
     def _whole(self) -> Completion | None:
         """Gives the whole answer; its summary is a placeholder until the settlement puts the real one in."""

@@ -212,7 +212,7 @@ class AttemptChain:
         """Begins an attempt; gives it, the text that it continues (empty: it begins anew), and its first timer."""
         model = step.candidate.model
         # Vendors refuse a prefill that ends with blanks; what continues it begins with its own.
-        prefix = "".join(self._text) if self._continues(model) else ""
+        prefix = "".join(self._text).rstrip() if self._continues(model) else ""
         conversation = self._request.conversation
         bound = self._bound(model, self.spent_nano_usd) or 1
         if prefix:

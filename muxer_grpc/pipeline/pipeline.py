@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 
-from muxer_grpc.domain.completion import Completion, CompletionEvent, Folding, Replay
+from muxer_grpc.domain.completion import Completion, CompletionEvent, Folding, Replay, Summary
 from muxer_grpc.domain.decision import Classification, Decision
 from muxer_grpc.domain.errors import DecisionStale, MuxerError, ProviderFailure
 from muxer_grpc.domain.refusals import SafetyBlocked
@@ -17,6 +17,7 @@ from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.domain.tenancy import NO_POLICY, Principal, SafetyAction, TenantPolicy, narrowed
 from muxer_grpc.pipeline.completion_run import CompletionRun
 from muxer_grpc.pipeline.repeats import Repeats
+from muxer_grpc.pipeline.response_cache import NOT_CACHED
 from muxer_grpc.pipeline.settlement import kept_decision
 from muxer_grpc.pipeline.surroundings import Surroundings
 from muxer_grpc.pipeline.time_limit import TimeLimit
@@ -98,6 +99,44 @@ class Pipeline:
         or take_up() raises, and what reserving raises, before the first event. A failure after that is in the
         summary's `error`; nothing follows the summary. The summary comes when the account is settled.
         """
+        pending = NOT_CACHED
+        if self._around.answers is not None and earlier is None:
+            found = await self._around.answers.lookup(request, limit)
+            if isinstance(found, Replay):
+                yield found
+                return
+            pending = found
+        try:
+            decision = await self._decide(request, limit, earlier)
+            completion = CompletionRun(
+                request, decision, limit.principal, self._around, stream=stream, whole=pending.wanted
+            )
+            try:
+                replay = await self._reserve(completion, request, limit)
+                if replay is not None:
+                    yield replay
+                    return
+                yield decision
+                async with aclosing(completion.attempts().deltas(limit)) as deltas:
+                    async for delta in deltas:
+                        completion.note(delta)
+                        yield delta
+                summary = completion.succeeded()
+            except Exception as error:
+                summary = self._ended_by(error, completion)
+            finally:
+                # Cancellation and a generator closed by its consumer pass through here and yield nothing more.
+                completion.close()
+                if request.request_id is not None:
+                    self._repeats.end(limit.principal.subject.tenant_id, request.request_id.id, completion)
+            summary = await completion.settled(summary)
+            pending.store(completion.whole(summary))
+            yield summary
+        finally:
+            pending.close()
+
+    async def _decide(self, request: CompletionRequest, limit: TimeLimit, earlier: EarlierDecision | None) -> Decision:
+        """Decides, or takes up a decision of Route, and counts the tokens that it may take."""
         if earlier is None:
             decision = await self.plan(request, limit, dry_run=False)
         else:
@@ -105,36 +144,18 @@ class Pipeline:
         if self._around.limiter is not None:
             best = decision.candidates[0]
             tokens = best.estimated_input_tokens + best.estimated_output_tokens
-            admit = partial(self._around.limiter.admit_tokens, limit.principal, tokens)
-            await limit.wait(admit)
-        completion = CompletionRun(request, decision, limit.principal, self._around, stream=stream)
-        try:
-            replay = await self._reserve(completion, request, limit)
-            if replay is not None:
-                yield replay
-                return
-            yield decision
-            async with aclosing(completion.attempts().deltas(limit)) as deltas:
-                async for delta in deltas:
-                    completion.note(delta)
-                    yield delta
-            summary = completion.succeeded()
-        except ProviderFailure as failure:
-            summary = completion.failed(failure)
-        except MuxerError as error:
-            if not completion.promised:
-                raise
-            summary = completion.stopped(error)
-        except Exception:
-            if not completion.promised:
-                raise
-            summary = completion.broke(self._around.new_id())
-        finally:
-            # Cancellation and a generator closed by its consumer pass through here and yield nothing more.
-            completion.close()
-            if request.request_id is not None:
-                self._repeats.end(limit.principal.subject.tenant_id, request.request_id.id, completion)
-        yield await completion.settled(summary)
+            await limit.wait(partial(self._around.limiter.admit_tokens, limit.principal, tokens))
+        return decision
+
+    def _ended_by(self, error: Exception, completion: CompletionRun) -> Summary:
+        """Ends a completion by an error; before there was a promise, there is no completion, and it is raised."""
+        if isinstance(error, ProviderFailure):
+            return completion.failed(error)
+        if not completion.promised:
+            raise error
+        if isinstance(error, MuxerError):
+            return completion.stopped(error)
+        return completion.broke(self._around.new_id())
 
     async def _reserve(self, completion: CompletionRun, request: CompletionRequest, limit: TimeLimit) -> Replay | None:
         """Promises to pay; gives the answer instead, where the request was answered before under the same id."""

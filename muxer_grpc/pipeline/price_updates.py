@@ -95,19 +95,39 @@ class PriceUpdates:
     async def refresh(self) -> PriceBook:
         """Takes up what holds by now, and gives it. Raises StorageUnavailable; then the book in force stays."""
         async with self._lock:
-            at_us = self._now_us()
-            stored = None if self._books is None else await self._books.effective(at_us)
-            book = self._sources.book(at_us, stored)
-            if self._books is not None and self._recorded != book.version:
-                # Kept before anything is priced by it, so that whatever is can be checked later.
-                await self._books.record(KeptBook(book, BookKind.MERGED, at_us))
-                self._recorded = book.version
+            book = await self._current(self._sources)
             if book.version != self._book.version:
-                _log.info("prices: %s is in force in place of %s", book.version, self._book.version)
-                self._book, self._since_us = book, at_us
-                for listener in self._listeners:
-                    listener(book)
+                self._put_in_force(book)
             return book
+
+    async def follow(self, sources: PriceSources, swap: Callable[[], None]) -> None:
+        """Takes other sources, as models were found; `swap` puts those models in place right before they are priced.
+
+        Raises StorageUnavailable; then all stays as it was.
+        """
+        async with self._lock:
+            book = await self._current(sources)
+            self._sources = sources
+            swap()
+            self._put_in_force(book)
+
+    async def _current(self, sources: PriceSources) -> PriceBook:
+        """Gives the book that holds now, by sources. Raises StorageUnavailable."""
+        at_us = self._now_us()
+        stored = None if self._books is None else await self._books.effective(at_us)
+        book = sources.book(at_us, stored)
+        if self._books is not None and self._recorded != book.version:
+            # Kept before anything is priced by it, so that whatever is can be checked later.
+            await self._books.record(KeptBook(book, BookKind.MERGED, at_us))
+            self._recorded = book.version
+        return book
+
+    def _put_in_force(self, book: PriceBook) -> None:
+        if book.version != self._book.version:
+            _log.info("prices: %s is in force in place of %s", book.version, self._book.version)
+            self._book, self._since_us = book, self._now_us()
+        for listener in self._listeners:
+            listener(book)
 
     async def watch(self, seconds: float) -> None:
         """Refreshes every so many seconds, until it is cancelled; where that fails, the book in force stays."""

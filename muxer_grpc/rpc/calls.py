@@ -55,7 +55,7 @@ else:  # generic for checkers alone
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """How many calls one process works on at once, which of them it sheds before, and how long one may take (seconds)."""
+    """How many calls one process works on at once, how long one may take (seconds), and when calls are shed before."""
 
     max_unary: int = 2_000
     max_streams: int = 1_000

@@ -6,9 +6,10 @@ from muxer.v1 import metrics_pb2, muxer_service_pb2
 
 from muxer_grpc.domain.catalogue import Catalogue
 from muxer_grpc.domain.figures import Dimension, FiguresQuery, FiguresRow, Tally, percentile
+from muxer_grpc.domain.resilience.breaker import BreakerState
 from muxer_grpc.domain.routing.ranking import known_strategies
 from muxer_grpc.domain.tasks import Intent
-from muxer_grpc.rpc.enums import DIMENSION_OF, FAILURE_CLASSES, INTENT_OF, INTENTS
+from muxer_grpc.rpc.enums import BREAKER_STATES, DIMENSION_OF, FAILURE_CLASSES, INTENT_OF, INTENTS
 from muxer_grpc.rpc.replies import duration_message, timestamp_message, usage_message
 from muxer_grpc.rpc.violations import Violations, quote
 
@@ -43,14 +44,16 @@ def read_figures_query(request: muxer_service_pb2.GetMetricsRequest, catalogue: 
     )
 
 
-def row_message(row: FiguresRow) -> metrics_pb2.MetricsRow:
-    """Converts the figures of one group."""
+def row_message(row: FiguresRow, breaker: BreakerState | None = None) -> metrics_pb2.MetricsRow:
+    """Converts the figures of one group, with the state of the breaker of its model or provider."""
     message = tally_message(row.tally)
     message.provider = row.group.get(Dimension.PROVIDER, "")
     message.model = row.group.get(Dimension.MODEL, "")
     message.strategy = row.group.get(Dimension.STRATEGY, "")
     if Dimension.INTENT in row.group:
         message.intent = INTENTS[Intent(row.group[Dimension.INTENT])]  # type: ignore[assignment]
+    if breaker is not None:
+        message.breaker = BREAKER_STATES[breaker]  # type: ignore[assignment]
     return message
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL stopped, killed and restarted under load, and its sessions ended: typed refusals, and no nano-dollar lost."""
+"""PostgreSQL stopped, killed and restarted under load, its sessions ended: typed refusals, and no nano-dollar lost."""
 
 from __future__ import annotations
 

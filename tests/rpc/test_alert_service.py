@@ -12,6 +12,9 @@ from muxer.v1 import alert_service_pb2 as pb
 
 from muxer_grpc.domain.budgeting import Budget, Period
 from muxer_grpc.domain.tenancy import Subject
+from muxer_grpc.pipeline.time_limit import TimeLimit
+from muxer_grpc.rpc.servicers.alerts import AlertServicer
+from muxer_grpc.storage.alerts import AlertTable
 from tests.rpc.reported import NOW, SECOND, Reported, all_of
 from tests.rpc.service import told
 from tests.storage.records import add_budget, reservation, settlement
@@ -113,9 +116,12 @@ async def test_a_stream_ends_without_an_error_when_the_process_drains(reports: R
 
 
 async def test_a_stream_ends_without_an_error_when_its_time_is_over(reports: Reported) -> None:
-    stream = reports.watch(reports.acme, timeout=0.4)
-    assert len([each async for each in stream]) == 1
-    assert await stream.code() is grpc.StatusCode.OK
+    await limit(reports, alert_shares=(50,))
+    await spend(reports, 600)
+    servicer = AlertServicer(AlertTable(reports.world.database), reports.feed)
+    time_limit = TimeLimit(asyncio.get_running_loop().time() + 0.05)
+    replies = servicer.watch_alerts(pb.WatchAlertsRequest(after_sequence=0), time_limit)
+    assert [each.alert.share async for each in replies] == [0, 50]
 
 
 async def test_a_watcher_who_leaves_leaves_nothing_behind(reports: Reported) -> None:

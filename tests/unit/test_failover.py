@@ -62,13 +62,14 @@ async def test_a_cut_answer_is_continued_where_asked_for_and_the_model_can() -> 
 
 async def test_an_answer_that_is_cut_twice_is_continued_twice() -> None:
     plays = {
-        "a/one": [[TextDelta("Hel"), failing(TIMEOUT)]],
-        "b/two": [[TextDelta("lo wo"), failing(TIMEOUT)]],
+        "a/one": [[TextDelta("Hello "), failing(TIMEOUT)]],
+        "b/two": [[TextDelta(" wo"), failing(TIMEOUT)]],
         "c/three": [saying("rld")],
     }
     chain = Chain(Stage(plays), recovery=StreamRecovery.CONTINUE)  # type: ignore[arg-type]
     await chain.run()
-    assert [switch.safe_offset for switch in chain.switches] == [3, 8]
+    assert [switch.safe_offset for switch in chain.switches] == [5, 8]
+    assert [continued_text(request) for request in chain.stage.requests] == ["", "Hello", "Hello wo"]
     assert chain.text == "Hello world"
 
 

@@ -30,6 +30,9 @@ class TargetHealth(NamedTuple):
 PROBE_FAILURES = frozenset({FailureClass.TRANSIENT, FailureClass.TIMEOUT, FailureClass.OVERLOAD})
 
 
+_STRICTNESS = (BreakerState.CLOSED, BreakerState.HALF_OPEN, BreakerState.OPEN, BreakerState.DISABLED)
+
+
 @dataclass(slots=True)
 class _Provider:
     breaker: Breaker
@@ -187,6 +190,14 @@ class Health:
         if names != self._told_of:
             self._told_of, self._told = names, snapshot.with_resting(resting)
         return self._told
+
+    def state_of(self, model: str, provider: str, now: float) -> BreakerState:
+        """Tells whether calls of a model pass both its own breaker and its provider's; without a model, the latter."""
+        own, above = self._models.get(model), self._providers.get(provider)
+        states = [] if own is None else [own.state(now)]
+        if above is not None:
+            states.append(above.breaker.state(now))
+        return max(states, key=_STRICTNESS.index, default=BreakerState.CLOSED)
 
     def of_models(self, names: Iterable[str], now: float) -> list[TargetHealth]:
         """Tells how models do, those that never failed too."""
