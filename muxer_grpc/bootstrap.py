@@ -14,6 +14,8 @@ from muxer_grpc import __version__
 from muxer_grpc.artefact import load_learned
 from muxer_grpc.bootstrap_admin import account_services
 from muxer_grpc.bootstrap_cache import cache_service, open_cache
+from muxer_grpc.bootstrap_control import Control, control_of, followed, probed
+from muxer_grpc.bootstrap_discovery import Discovery
 from muxer_grpc.bootstrap_identity import open_identity
 from muxer_grpc.bootstrap_prices import kept_current, price_sources
 from muxer_grpc.bootstrap_providers import ConfiguredProvider, catalogue_of, configure_all
@@ -27,10 +29,6 @@ from muxer_grpc.domain.figures import Figures
 from muxer_grpc.domain.ports import Provider, RateLimiter
 from muxer_grpc.domain.price_book import PriceSources
 from muxer_grpc.domain.profiles import ProfileEditor, Profiles
-from muxer_grpc.domain.resilience.attempts import AttemptRules
-from muxer_grpc.domain.resilience.breaker import BreakerRules
-from muxer_grpc.domain.resilience.health import Health
-from muxer_grpc.domain.resilience.retry_budget import RetryBudget
 from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.identity.authenticator import Authenticator
 from muxer_grpc.pipeline.alert_feed import AlertFeed
@@ -74,6 +72,7 @@ class App:
     catalogue_service: CatalogueServicer
     profiles: ProfileEditor
     prices: PriceUpdates
+    control: Control
     profiles_file: ProfilesFile | None = None
     identity: Authenticator | None = None
     limiter: RateLimiter | None = None
@@ -107,15 +106,21 @@ async def open_app(settings: Settings) -> AsyncGenerator[App, None]:
                 limiter=limiter,
                 answers=answers,
             )
-            async with _in_step_with_file(app), kept_current(app.prices, settings.prices.refresh_seconds):
+            app.control.limits = limiter
+            discovery = Discovery(configured, settings, providers, app.profiles, app.prices)
+            async with (
+                _in_step_with_file(app),
+                kept_current(app.prices, settings.prices.refresh_seconds),
+                followed(app.control.feed),
+                probed(app.control, discovery, settings.resilience.probe_seconds, _random.random),
+            ):
                 yield replace(app, identity=identity)
     finally:
         await _close(configured)
 
 
 async def _close(configured: Iterable[ConfiguredProvider]) -> None:
-    open_ones = [c.provider for c in configured if c.provider is not None]
-    await asyncio.gather(*(provider.aclose() for provider in open_ones))
+    await asyncio.gather(*(each.aclose() for each in configured))
 
 
 @asynccontextmanager
@@ -170,6 +175,8 @@ def assemble(
     database = None if storage is None else storage.database
     updates = _price_updates(chosen, prices or PriceSources.of(catalogue), editor, database, now)
     thresholds = Thresholds(chosen.classifier.low_confidence, chosen.classifier.direct_confidence)
+    resilience = Resilience(jitter=_random.random)
+    control = control_of(chosen, fleet, resilience, figures, thresholds, database=database, now=now)
     around = Surroundings(
         fleet=fleet,
         providers=providers,
@@ -181,7 +188,7 @@ def assemble(
         decisions=Decisions(chosen.routing.decision_seconds),
         books=None if storage is None else storage.books,
         limiter=limiter,
-        resilience=_resilience(chosen),
+        resilience=resilience,
         answers=answers,
         now=now,
     )
@@ -191,14 +198,16 @@ def assemble(
         catalogue=profiles.catalogue,
         pipeline=pipeline,
         figures=figures,
-        muxer=MuxerServicer(pipeline, fleet, figures, facts, caches=answers is not None),
+        muxer=MuxerServicer(pipeline, fleet, figures, facts, caches=answers is not None, health=resilience.health),
         catalogue_service=CatalogueServicer(fleet, editor),
         profiles=editor,
         prices=updates,
+        control=control,
         profiles_file=profiles_file,
         limiter=limiter,
         admin_services=_admin_services(chosen, storage, fleet, updates, now)
-        | {caching.SERVICE: cache_service(chosen, answers, database, facts.instance_id, now)},
+        | {caching.SERVICE: cache_service(chosen, answers, database, facts.instance_id, now)}
+        | control.services(facts.instance_id, now),
         data_services={} if storage is None else _data_services(chosen, storage, now),
         alert_feed=None if storage is None else storage.alert_feed,
     )
@@ -242,30 +251,6 @@ def _why_profiles_stay(settings: Settings) -> str:
     if workers == 1 or settings.catalogue.profiles_file is not None:
         return ""
     return f"one of {workers} workers alone would change: set MUXER_CATALOGUE__PROFILES_FILE to a file"
-
-
-def _resilience(settings: Settings) -> Resilience:
-    """Reads how failures are survived."""
-    chosen, breaker = settings.resilience, settings.resilience.breaker
-    rules = AttemptRules(
-        most_attempts=chosen.max_attempts,
-        most_at_one_model=chosen.max_attempts_per_model,
-        first_wait=chosen.first_wait_seconds,
-        most_wait=chosen.most_wait_seconds,
-        first_token_seconds=chosen.first_token_seconds,
-        gap_seconds=chosen.gap_seconds,
-    )
-    breakers = BreakerRules(
-        consecutive_failures=breaker.consecutive_failures,
-        failure_share=breaker.failure_share,
-        least_calls=breaker.least_calls,
-        window_seconds=breaker.window_seconds,
-        open_seconds=breaker.open_seconds,
-        most_open_seconds=breaker.most_open_seconds,
-    )
-    health = Health(breakers, enabled=breaker.enabled)
-    retries, hedges = RetryBudget(chosen.retry_share), RetryBudget(chosen.hedge_share)
-    return Resilience(rules, health, retries, hedges, _random.random)
 
 
 def _classifier(settings: Settings, thresholds: Thresholds) -> Classifier:

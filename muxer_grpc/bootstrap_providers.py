@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from muxer_grpc.domain.catalogue import Catalogue, Model, ProviderEntry, fleet_version, version_of
 from muxer_grpc.domain.errors import ProviderFailure
@@ -23,12 +23,38 @@ UNKNOWN_MODEL_OUTPUT = 4_096
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredProvider:
-    """A provider as the settings have it: its entry, its models, and its connection when it can be called."""
+    """A provider as the settings have it: its entry, its models, and its connection when it can be called.
+
+    One that is `looked_for` did not answer at its usual address yet, and may begin to.
+    """
 
     adapter: Adapter
     entry: ProviderEntry
     models: tuple[Model, ...]
     provider: Provider | None = None
+    address: str = ""
+    looked_for: Provider | None = None
+
+    async def aclose(self) -> None:
+        """Closes its connections."""
+        for each in (self.provider, self.looked_for):
+            if each is not None:
+                await each.aclose()
+
+
+def with_models_found(before: ConfiguredProvider, found: Sequence[str], settings: Settings) -> ConfiguredProvider:
+    """Gives a provider that lists its own models with those that it lists now; it can be called."""
+    name, adapter = before.entry.name, before.adapter
+    chosen = settings.providers.get(name) or ProviderSettings()
+    rows = _discovered_rows(_merged_rows(adapter, chosen), found, chosen, free=adapter.discovered_models_are_free)
+    entry = replace(before.entry, configured=True, detail=_detail(before.address, len(found)))
+    return replace(
+        before,
+        entry=entry,
+        models=_models(rows, name, adapter, chosen),
+        provider=before.provider or before.looked_for,
+        looked_for=None,
+    )
 
 
 def catalogue_of(configured: Iterable[ConfiguredProvider]) -> Catalogue:
@@ -86,18 +112,22 @@ async def _configure(
         ),
     )
     provider = adapter.build(connection)
-    detail = "simulated answers" if adapter.simulated else f"calls {_without_path(base_url)}"
+    address = _without_path(base_url)
+    detail = "simulated answers" if adapter.simulated else f"calls {address}"
     if adapter.discovers_models:
         probed = await _discover(provider)
         if not probed.ok and not given_url and adapter.found_without_configuration:
-            await provider.aclose()
             detail = f"nothing answers at {base_url}; start it, or set {adapter.base_url_variable}"
             entry = ProviderEntry(name, configured=False, detail=detail, vendor_options=options)
-            return ConfiguredProvider(adapter, entry, ())
+            return ConfiguredProvider(adapter, entry, (), address=address, looked_for=provider)
         rows = _discovered_rows(rows, probed.models, chosen, free=adapter.discovered_models_are_free)
-        detail += f", {len(probed.models)} models found" if probed.ok else ", which did not answer at start"
+        detail = _detail(address, len(probed.models)) if probed.ok else f"{detail}, which did not answer at start"
     entry = ProviderEntry(name, configured=True, detail=detail, vendor_options=options)
-    return ConfiguredProvider(adapter, entry, _models(rows, name, adapter, chosen), provider)
+    return ConfiguredProvider(adapter, entry, _models(rows, name, adapter, chosen), provider, address)
+
+
+def _detail(address: str, models: int) -> str:
+    return f"calls {address}, {models} models found"
 
 
 def _missing(adapter: Adapter, chosen: ProviderSettings, key: str, base_url: str, key_variable: str) -> str:

@@ -10,6 +10,14 @@ from muxer_grpc.identity.rate_limits import DefaultLimits, RateLimits
 from muxer_grpc.settings_rate_limits import RateLimitSettings
 
 
+def default_limits(chosen: RateLimitSettings) -> DefaultLimits:
+    """Reads what holds for whoever has no limit of their own."""
+    return DefaultLimits(
+        tenant=RateLimit(chosen.tenant_requests_per_minute, chosen.tenant_tokens_per_minute),
+        key=RateLimit(chosen.key_requests_per_minute, chosen.key_tokens_per_minute),
+    )
+
+
 @asynccontextmanager
 async def open_rate_limits(chosen: RateLimitSettings) -> AsyncGenerator[RateLimits, None]:
     """Builds what counts, and closes its connections on leaving. It connects when it first counts."""
@@ -20,10 +28,7 @@ async def open_rate_limits(chosen: RateLimitSettings) -> AsyncGenerator[RateLimi
         shared = SharedWindows(chosen.redis_url.get_secret_value(), chosen.redis_timeout_seconds)
     limits = RateLimits(
         shared,
-        defaults=DefaultLimits(
-            tenant=RateLimit(chosen.tenant_requests_per_minute, chosen.tenant_tokens_per_minute),
-            key=RateLimit(chosen.key_requests_per_minute, chosen.key_tokens_per_minute),
-        ),
+        defaults=default_limits(chosen),
         refuse_when_away=chosen.when_redis_is_down == "refuse",
     )
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from muxer_grpc.domain.budgeting import MICROSECONDS, BudgetAlert
+from muxer_grpc.domain.ledger_check import LedgerCheck
 from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.pipeline.alert_feed import AlertFeed
 from muxer_grpc.rpc.listener import Servicer
@@ -19,6 +21,7 @@ from muxer_grpc.storage.database import Database
 from muxer_grpc.storage.decision_history import DecisionTable
 from muxer_grpc.storage.entries import EntryTable
 from muxer_grpc.storage.ledger_check import LedgerCheckTable
+from muxer_grpc.storage.migrating import check_ready
 from muxer_grpc.storage.money_leases import MoneyLeaseTable
 from muxer_grpc.storage.reports import UsageTable
 from muxer_grpc.storage.spending import SpendingTable
@@ -58,6 +61,17 @@ def grace_us(settings: Settings) -> int:
     """Gives how long promises may be overdue before nobody seems to sweep, in microseconds: a turn and more."""
     turn = settings.storage.lease_seconds / 3
     return int((turn + CLOCK_SLACK + SETTLING_SECONDS) * MICROSECONDS)
+
+
+async def check_books(settings: Settings, tenant_id: str | None) -> LedgerCheck:
+    """Checks the books of a tenant, or all, in the configured database. Raises SchemaUnfit, StorageUnavailable."""
+    database = Database(settings.storage.url.get_secret_value())
+    try:
+        await asyncio.to_thread(check_ready, database)
+        at_us = int(time.time() * MICROSECONDS)
+        return await LedgerCheckTable(database).check(tenant_id, at_us, grace_us(settings))
+    finally:
+        await database.aclose()
 
 
 @asynccontextmanager

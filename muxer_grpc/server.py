@@ -11,14 +11,17 @@ import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
 from grpc_channelz.v1 import channelz_pb2_grpc
 from grpc_channelz.v1._async import ChannelzServicer
 
 from muxer_grpc.bootstrap import App, new_id, open_app
+from muxer_grpc.bootstrap_control import load_rules
 from muxer_grpc.bootstrap_identity import guards
 from muxer_grpc.domain.errors import Draining
+from muxer_grpc.reloading import Load, Reloading, Terminal
 from muxer_grpc.rpc.calls import CallLimits, Calls
 from muxer_grpc.rpc.listener import Listener, ListenerOptions
 from muxer_grpc.rpc.scopes import CHANNELZ
@@ -54,6 +57,7 @@ class RunningServer:
             listener.health.drain()
         if self.app.alert_feed is not None:
             self.app.alert_feed.close()
+        self.app.control.reports.closed.set()
         if self.announce_seconds:
             await asyncio.sleep(self.announce_seconds)
         ending = min(ENDING_SECONDS, ENDING_SHARE * self.grace_seconds)
@@ -63,6 +67,12 @@ class RunningServer:
                 await asyncio.shield(stopping)
         self.calls.end_all(Draining("the process is shutting down", retry_after_seconds=0.05))
         await stopping
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Puts another configuration in force, as far as it needs no restart."""
+        logging.getLogger().setLevel(settings.log.level.upper())
+        self.app.control.reconfigure(settings)
+        self.calls.follow(load_rules(settings))
 
 
 @asynccontextmanager
@@ -74,6 +84,7 @@ async def running_server(settings: Settings, *, reuse_port: bool = False) -> Asy
                 max_unary=settings.server.max_concurrent_calls,
                 max_streams=settings.server.max_concurrent_stream_calls,
                 default_deadline_seconds=settings.server.default_deadline_seconds,
+                load=load_rules(settings),
             ),
             new_id,
             guards(settings.identity, app.identity, app.limiter),
@@ -90,6 +101,7 @@ async def running_server(settings: Settings, *, reuse_port: bool = False) -> Asy
             announce_seconds=settings.server.drain_announce_seconds,
             grace_seconds=settings.server.drain_grace_seconds,
         )
+        lag = asyncio.create_task(calls.lag.watch())
         try:
             await server.data.start()
             if server.admin is not None:
@@ -97,6 +109,8 @@ async def running_server(settings: Settings, *, reuse_port: bool = False) -> Asy
             yield server
         finally:
             await server.drain()
+            lag.cancel()
+            await asyncio.gather(lag, return_exceptions=True)
 
 
 def _admin_listener(settings: Settings, app: App, calls: Calls, *, reuse_port: bool) -> Listener | None:
@@ -154,14 +168,18 @@ class Listening:
 Ready = Callable[[Listening], None]
 
 
-async def _serve_until_signal(settings: Settings, ready: Ready, *, worker: bool) -> None:
+async def _serve_until_signal(settings: Settings, ready: Ready, load: Load | None, orders: Connection | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    if worker:
+    if orders is not None:
         _follow_supervisor(loop, stop)
-    async with running_server(settings, reuse_port=worker) as server:
+    async with running_server(settings, reuse_port=orders is not None) as server:
+        if orders is not None:
+            _take_orders(loop, orders, server)
+        elif load is not None:
+            _reload_on_signal(loop, Reloading(settings, load), server, stop)
         # What was loaded to start stays to the end: keep the collector from walking it again and again.
         # Requests leave no cycles behind, so that looking for them every 700 objects is time lost.
         gc.collect()
@@ -176,6 +194,37 @@ async def _serve_until_signal(settings: Settings, ready: Ready, *, worker: bool)
     _log.info("stopped")
 
 
+def _reload_on_signal(
+    loop: asyncio.AbstractEventLoop, reloading: Reloading, server: RunningServer, stop: asyncio.Event
+) -> None:
+    """Has SIGHUP read the configuration again; where it tells that the terminal was closed, the service stops."""
+    terminal = Terminal()
+
+    def hear() -> None:
+        if terminal.gone:
+            stop.set()
+            return
+        settings = reloading.reload()
+        if settings is not None:
+            server.reconfigure(settings)
+
+    loop.add_signal_handler(signal.SIGHUP, hear)
+
+
+def _take_orders(loop: asyncio.AbstractEventLoop, orders: Connection, server: RunningServer) -> None:
+    """Puts in force what settings the supervisor sends."""
+
+    def hear() -> None:
+        try:
+            settings = orders.recv()
+        except (EOFError, OSError):
+            loop.remove_reader(orders.fileno())
+            return
+        server.reconfigure(settings)
+
+    loop.add_reader(orders.fileno(), hear)
+
+
 def _follow_supervisor(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     """Lets a worker listen to its supervisor alone: a terminal sends SIGINT to both; a dead one sends nothing."""
     loop.remove_signal_handler(signal.SIGINT)
@@ -185,14 +234,17 @@ def _follow_supervisor(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> 
         loop.add_reader(supervisor.sentinel, stop.set)
 
 
-def serve_process(settings: Settings, ready: Ready, *, worker: bool = False) -> int:
+def serve_process(
+    settings: Settings, ready: Ready, load: Load | None = None, *, orders: Connection | None = None
+) -> int:
     """Serves in this process until SIGTERM or SIGINT, then drains. Gives the exit code; a second signal cuts short.
 
-    A `worker` shares its port with others and ends with its supervisor.
+    With `load`, SIGHUP reads the configuration again. With `orders` it is a worker: it shares its port with others, ends
+    with its supervisor, and takes the settings that come that way.
     """
     with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
         try:
-            runner.run(_serve_until_signal(settings, ready, worker=worker))
+            runner.run(_serve_until_signal(settings, ready, load, orders))
         except OSError as error:
             _log.error("cannot serve: %s", error)
             return 1
@@ -210,13 +262,16 @@ def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]
     return factory  # type: ignore[no-any-return]
 
 
-def serve(settings: Settings, ready: Ready | None = None) -> int:
-    """Serves until a signal, with as many processes as the settings ask for. Gives the exit code."""
+def serve(settings: Settings, ready: Ready | None = None, load: Load | None = None) -> int:
+    """Serves until a signal, with as many processes as the settings ask for. Gives the exit code.
+
+    With `load`, which reads the configuration anew, SIGHUP puts in force what needs no restart.
+    """
     if settings.server.workers > 1:
         from muxer_grpc.workers import Supervisor
 
-        return Supervisor(settings, ready or _log_ready).run()
-    return serve_process(settings, ready or _log_ready)
+        return Supervisor(settings, ready or _log_ready, load).run()
+    return serve_process(settings, ready or _log_ready, load)
 
 
 def _log_ready(listening: Listening) -> None:

@@ -40,6 +40,7 @@ from muxer_grpc.settings_cache import CacheSettings, cache_redis_url
 from muxer_grpc.settings_classifier import ClassifierSettings
 from muxer_grpc.settings_identity import IdentitySettings, check_exposure
 from muxer_grpc.settings_leases import MoneyLeaseSettings
+from muxer_grpc.settings_load import LoadSettings
 from muxer_grpc.settings_prices import PriceSettings
 from muxer_grpc.settings_rate_limits import RateLimitSettings
 from muxer_grpc.settings_resilience import ResilienceSettings
@@ -281,6 +282,7 @@ class Settings(BaseSettings):
     providers: dict[str, ProviderSettings] = Field({}, description="Providers by name.")
     prices: PriceSettings = Field(PriceSettings(), description="What models cost.")
     resilience: ResilienceSettings = Field(ResilienceSettings(), description="How failures are survived.")
+    load: LoadSettings = Field(LoadSettings(), description="Which calls are shed under load.")
     storage: StorageSettings = Field(StorageSettings(), description="The database and what is kept in it.")
     budgets: BudgetSettings = Field(BudgetSettings(), description="The budgets that new users have.")
     money_leases: MoneyLeaseSettings = Field(

@@ -6,6 +6,7 @@ connections over them by SO_REUSEPORT.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import signal
@@ -33,9 +34,11 @@ def _work(settings: Settings, connection: Connection) -> None:
     """Runs a worker: the whole life of a spawned process."""
     from muxer_grpc.server import serve_process
 
+    # The supervisor's to hear: what it reads, all workers are sent.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     set_up_logging(settings.log.level, settings.log.format)
     try:
-        code = serve_process(settings, connection.send, worker=True)
+        code = serve_process(settings, connection.send, orders=connection)
     except ValueError as error:  # what only a start can tell of the settings
         _log.error("cannot serve: %s", error)
         code = 1
@@ -50,11 +53,18 @@ class _Worker:
 
 
 class Supervisor:
-    """Starts workers, says when all of them serve, replaces one that dies, and passes a stop on to all."""
+    """Starts workers, says when all of them serve, replaces one that dies, and passes a stop on to all.
 
-    def __init__(self, settings: Settings, ready: Callable[[Listening], None]) -> None:
+    With `load`, SIGHUP has it read the configuration again, and send it to all.
+    """
+
+    def __init__(
+        self, settings: Settings, ready: Callable[[Listening], None], load: Callable[[], Settings] | None = None
+    ) -> None:
         self._settings = settings
         self._ready = ready
+        self._load = load
+        self._reload = False
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
         self._restarts: list[float] = []
@@ -65,6 +75,7 @@ class Supervisor:
         """Runs until SIGTERM or SIGINT, or until workers die faster than they can be replaced (exit code 1)."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        self._hear_hangups()
         self._workers = [self._start() for _ in range(self._settings.server.workers)]
         failed = False
         while self._workers:
@@ -72,11 +83,12 @@ class Supervisor:
             pipes = [worker.connection for worker in self._workers if not worker.ready]
             wait([*sources, *pipes], timeout=0.5)
             self._hear_of_readiness()
+            self._pass_settings_on()
             failed = self._bury_the_dead() or failed
         return 1 if failed else 0
 
     def _start(self) -> _Worker:
-        ours, theirs = self._context.Pipe(duplex=False)
+        ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_work, args=(self._settings, theirs), name="muxer-worker")
         process.start()
         theirs.close()
@@ -87,12 +99,44 @@ class Supervisor:
             if not worker.ready and worker.connection.poll():
                 try:
                     listening = worker.connection.recv()
-                except EOFError:
+                except (EOFError, OSError):
                     continue
                 worker.ready = True
                 if not self._announced and all(each.ready for each in self._workers):
                     self._announced = True
                     self._ready(listening)
+
+    def _hear_hangups(self) -> None:
+        """Has SIGHUP read the configuration again; where it tells that the terminal was closed, the service stops."""
+        from muxer_grpc.reloading import Reloading, Terminal
+
+        if self._load is None:
+            return
+        terminal = Terminal()
+        self._reloading = Reloading(self._settings, self._load)
+
+        def hear(*_signal: object) -> None:
+            if terminal.gone:
+                self._stop()
+            else:
+                self._reload = True
+
+        signal.signal(signal.SIGHUP, hear)
+
+    def _pass_settings_on(self) -> None:
+        """Reads the configuration again where that is asked for; workers that are yet to come start with it too."""
+        if not self._reload or self._stopping:
+            return
+        self._reload = False
+        settings = self._reloading.reload()
+        if settings is None:
+            return
+        self._settings = settings
+        logging.getLogger().setLevel(settings.log.level.upper())
+        for worker in self._workers:
+            # One that has just died is buried next, and its successor has the new settings.
+            with contextlib.suppress(OSError):
+                worker.connection.send(settings)
 
     def _bury_the_dead(self) -> bool:
         """Removes ended workers and replaces those that died unasked. Tells whether the service has failed."""

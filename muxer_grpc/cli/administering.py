@@ -18,7 +18,7 @@ Call = Callable[[str, Any], Any]
 
 
 @contextmanager
-def admin_calls(stub: Callable[[Any], Any], target: str, api_key: str, timeout: float) -> Iterator[Call]:
+def admin_calls(stub: Callable[[Any], Any], target: str, api_key: str, timeout: float | None) -> Iterator[Call]:
     """Gives a function that calls a method by its name. It raises the client's typed errors.
 
     Raises ValueError where a key would cross the network in the clear.

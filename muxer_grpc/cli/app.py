@@ -11,17 +11,22 @@ from typing import Any
 import typer
 
 from muxer_grpc.cli import (
+    alerts,
     audit,
     budgets,
     caching,
     calls,
     classifying,
     configuration,
+    decisions,
     keys,
+    ledger,
     migrating,
     prices,
+    savings,
     serving,
     tenants,
+    usage,
     users,
 )
 
@@ -47,6 +52,11 @@ app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
 app.add_typer(budgets.app, name="budgets")
 app.command("audit")(audit.audit)
+app.command("usage")(usage.usage)
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(decisions.app, name="decisions")
+app.add_typer(alerts.app, name="alerts")
+app.command("savings")(savings.savings)
 app.add_typer(prices.app, name="prices")
 app.add_typer(caching.app, name="cache")
 app.command("migrate")(migrating.migrate)

@@ -53,6 +53,11 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
+def shown(text: str) -> str:
+    """Makes signs visible that would steer a terminal: names and labels are what callers made of them."""
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Prints a table as wide as it needs; on a narrow terminal, its cells wrap."""
     from rich.console import Console
@@ -64,7 +69,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         right = column.startswith(">")
         table.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(shown(cell)) for cell in row))
     # Into a file or a pipe, nothing is cut to a terminal's width.
     console = Console() if sys.stdout.isatty() else Console(width=200)
     console.print(table)

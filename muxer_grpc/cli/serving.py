@@ -51,7 +51,7 @@ def serve(
             sys.stdout.write(_examples(listening))
         sys.stdout.flush()
 
-    return serve_settings(settings, ready)
+    return serve_settings(settings, ready, lambda: load_settings(config, **overrides))
 
 
 def _said(listening: Listening) -> str:

@@ -63,7 +63,7 @@ class Places:
         self._wanting: dict[str, float] = {}
         self._lag_bound = 0.0
         self._factor = 1.0
-        self._crowded = self._ordinary = most
+        self._crowded = self._ordinary = self._tight = most
         self.follow(LoadRules(), 0.0)
 
     def follow(self, rules: LoadRules, lag_bound: float) -> None:
@@ -72,6 +72,7 @@ class Places:
         self._factor = rules.tenant_factor
         self._crowded = min(self._most, max(1, round(rules.crowded_share * self._most)))
         self._ordinary = self._most - int(rules.kept_share * self._most)
+        self._tight = min(self._crowded, self._ordinary)
 
     @property
     def held(self) -> int:
@@ -83,7 +84,7 @@ class Places:
         held, bound = self._held, self._lag_bound
         if bound and self._lag() > bound * _LAG_FACTORS[priority]:
             raise self._refusal("lag", "the service falls behind its work", tenant_id, priority)
-        if held >= self._crowded:
+        if held >= self._tight:
             self._squeeze(held, tenant_id, priority)
         self._held = held + 1
         self._by_tenant[tenant_id] = self._by_tenant.get(tenant_id, 0) + 1
@@ -99,8 +100,13 @@ class Places:
 
     def _squeeze(self, held: int, tenant_id: str, priority: Priority) -> None:
         """Takes on only what there is room for. Raises Overloaded."""
-        if priority is Priority.LOW or held >= (self._most if priority is Priority.HIGH else self._ordinary):
+        crowded = held >= self._crowded
+        if (crowded and priority is Priority.LOW) or held >= (
+            self._most if priority is Priority.HIGH else self._ordinary
+        ):
             raise self._refusal("calls", "too many calls are under way", tenant_id, priority)
+        if not crowded:
+            return
         own = self._by_tenant.get(tenant_id, 0)
         share = max(1.0, self._most / self._active(tenant_id))
         if own >= max(1.0, share * self._factor):

@@ -20,6 +20,7 @@ DEFAULT_STRATEGY_PATH = "default_strategy"
 WEIGHTS_PATH = "weights"
 ENABLED_PATH = "breaker.enabled"
 RETRY_SHARE_PATH = "retry_share"
+HEDGE_SHARE_PATH = "hedge_share"
 
 # By path: the name that the field has in the domain.
 BREAKER_PATHS: Mapping[str, str] = MappingProxyType(
@@ -78,6 +79,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "attempts.first_token_time": Range(0, 3_600, open=True),
         "attempts.gap_time": Range(0, 3_600, open=True),
         RETRY_SHARE_PATH: Range(0, 1),
+        HEDGE_SHARE_PATH: Range(0, 1),
     }
 )
 PATHS = (DEFAULT_STRATEGY_PATH, WEIGHTS_PATH, ENABLED_PATH, *RANGES)
@@ -87,8 +89,8 @@ PATHS = (DEFAULT_STRATEGY_PATH, WEIGHTS_PATH, ENABLED_PATH, *RANGES)
 class RuntimeSettings:
     """How models are chosen and failures survived, where neither a request nor its tenant says otherwise.
 
-    `retry_share` bounds retries at the same model to a share of calls. Switched off (`breakers_enabled`), breakers open
-    by hand only.
+    `retry_share` bounds retries at the same model to a share of calls, `hedge_share` hedged attempts. Switched off
+    (`breakers_enabled`), breakers open by hand only.
     """
 
     default_strategy: str = DEFAULT_STRATEGY
@@ -97,6 +99,7 @@ class RuntimeSettings:
     breakers_enabled: bool = True
     attempts: AttemptRules = field(default_factory=AttemptRules)
     retry_share: float = 0.2
+    hedge_share: float = 0.05
 
     def values(self) -> dict[str, Any]:
         """Gives the settings by path, as plain values."""
@@ -107,6 +110,7 @@ class RuntimeSettings:
             **{path: getattr(self.breakers, name) for path, name in BREAKER_PATHS.items()},
             **{path: getattr(self.attempts, name) for path, name in ATTEMPT_PATHS.items()},
             RETRY_SHARE_PATH: self.retry_share,
+            HEDGE_SHARE_PATH: self.hedge_share,
         }
 
     def overridden(self, values: Mapping[str, Any]) -> RuntimeSettings:
@@ -120,8 +124,7 @@ class RuntimeSettings:
             told["weights"] = Weights(**values[WEIGHTS_PATH])
         if ENABLED_PATH in values:
             told["breakers_enabled"] = values[ENABLED_PATH]
-        if RETRY_SHARE_PATH in values:
-            told["retry_share"] = values[RETRY_SHARE_PATH]
+        told.update({path: values[path] for path in (RETRY_SHARE_PATH, HEDGE_SHARE_PATH) if path in values})
         breakers = {name: values[path] for path, name in BREAKER_PATHS.items() if path in values}
         attempts = {name: values[path] for path, name in ATTEMPT_PATHS.items() if path in values}
         return replace(

@@ -66,8 +66,8 @@ class TenantPolicy:
     """What a tenant allows; an empty set of allowed ones allows all.
 
     `allowed_regions` is its data residency. `default_strategy` and `weights` hold where a request has none of its own.
-    `content_days` counts the days for which content is kept where it is. With `allows_high_priority` its requests may be
-    among those that are shed last.
+    `content_days` counts the days for which content is kept where it is. With `allows_high_priority` its requests may
+    be among those that are shed last.
     """
 
     allowed_providers: frozenset[str] = frozenset()

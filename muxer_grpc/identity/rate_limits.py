@@ -49,6 +49,10 @@ class RateLimits:
 
         return MemoryWindows()
 
+    def follow(self, defaults: DefaultLimits) -> None:
+        """Takes other defaults; what was counted stays."""
+        self._defaults = defaults
+
     async def admit_request(self, principal: Principal) -> None:
         """Counts a request. Raises RateLimited, and then has counted nothing; StorageUnavailable where it refuses."""
         defaults = self._defaults

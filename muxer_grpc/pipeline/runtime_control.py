@@ -60,6 +60,7 @@ class RuntimeControl:
         resilience = self._resilience
         resilience.rules = settings.attempts
         resilience.retries.follow(settings.retry_share)
+        resilience.hedges.follow(settings.hedge_share)
         resilience.health.follow(settings.breakers, enabled=settings.breakers_enabled)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-from muxer.v1 import routing_pb2, tenant_service_pb2
+from muxer.v1 import control_service_pb2, routing_pb2, tenant_service_pb2
 
 from muxer_grpc.domain.routing.policy import Weights
 from muxer_grpc.rpc.violations import Violations
@@ -15,7 +15,9 @@ MAX_LATENCY_SECONDS = 315_576_000_000
 
 
 def read_weights(
-    routing: routing_pb2.RoutingPolicy | tenant_service_pb2.TenantPolicy, path: str, violations: Violations
+    routing: routing_pb2.RoutingPolicy | tenant_service_pb2.TenantPolicy | control_service_pb2.RuntimeSettings,
+    path: str,
+    violations: Violations,
 ) -> Weights | None:
     """Reads the weights of factors; None where there are none."""
     if not routing.HasField("weights"):

@@ -98,6 +98,16 @@ def make_ready(database: Database) -> None:
     if state is SchemaState.EMPTY and database.is_sqlite:
         migrate(database)
         return
+    _check(database, state, revision)
+
+
+def check_ready(database: Database) -> None:
+    """Makes sure of the tables without touching them, or a file for them. Raises SchemaUnfit, StorageUnavailable."""
+    missing = database.is_sqlite and not Path(str(database.url.database)).exists()
+    _check(database, *((SchemaState.EMPTY, "") if missing else state_of(database)))
+
+
+def _check(database: Database, state: SchemaState, revision: str) -> None:
     if state is SchemaState.CURRENT:
         return
     problem = {

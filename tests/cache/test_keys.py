@@ -89,14 +89,28 @@ SINGLE = "vendor_options.fields.null_value"
 PATHS = {".".join(field.name for field in path): path for path in paths(chat_pb2.CompletionSpec.DESCRIPTOR)}
 
 
+def spec_with(listed: bool) -> chat_pb2.CompletionSpec:
+    """Makes a spec, without or with a value of each field that does not count."""
+    made = spec("Hello")
+    for name in NOT_IN_KEY if listed else ():
+        set_at(made, PATHS[name], other=True)
+    return made
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["alone", "beside fields that do not count"])
 @pytest.mark.parametrize("name", PATHS)
-def test_a_request_in_which_any_field_differs_is_another_one_or_the_field_is_listed(name: str) -> None:
-    one, other = spec("Hello"), spec("Hello")
+def test_a_request_in_which_any_field_differs_is_another_one_or_the_field_is_listed(name: str, listed: bool) -> None:
+    one, other = (spec_with(listed and PATHS[name][0].name not in NOT_IN_KEY) for _ in range(2))
     if name != SINGLE:
         set_at(one, PATHS[name], other=False)
     set_at(other, PATHS[name], other=True)
     assert one != other, "the change changes nothing"
     assert (key_of(one) == key_of(other)) == (PATHS[name][0].name in NOT_IN_KEY)
+
+
+def test_what_does_not_count_makes_no_difference_all_together() -> None:
+    assert spec_with(True) != spec_with(False)
+    assert key_of(spec_with(True)) == key_of(spec_with(False))
 
 
 def test_the_walk_reaches_pictures_tools_schemas_and_options() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,17 @@ class Answer:
     @property
     def text(self) -> str:
         return "".join(self.tokens)
+
+    def after(self, begun: str) -> Answer:
+        """Gives what follows a begun answer; the whole where the text is no beginning of it."""
+        if not begun or not self.text.startswith(begun):
+            return self
+        rest, skipped = [], len(begun)
+        for token in self.tokens:
+            if token[skipped:]:
+                rest.append(token[skipped:])
+            skipped = max(0, skipped - len(token))
+        return replace(self, tokens=tuple(rest))
 
 
 PLAIN = Answer()

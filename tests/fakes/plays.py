@@ -21,12 +21,15 @@ class Play:
     silent: bool = False  # nothing at all is sent
     delay: float = 0.0  # before the first byte, the headers' included
     cut_at: int | None = None  # the connection ends after so many bytes of the body, mostly amid a chunk
-    cut_after: int | None = None  # ... after so many events
+    cut_after: int | None = None  # ... after so many events; of a whole reply, after as large a part of it
+    cut_in_character: bool = False  # ... within the first character of several bytes
     orderly: bool = False  # a cut ends the body as if it were whole, as a proxy does whose own upstream broke
     abrupt: bool = False  # a cut resets the connection, which may take bytes under way with it
-    stall_after: int | None = None  # silence after so many events
+    stall_after: int | None = None  # silence after so many events; of a whole reply, after as large a part of it
     stall: float = 0.0
-    garbage_at: int | None = None  # this event becomes broken JSON
+    first_token_after: float = 0.0  # silence between the headers and the first event, or the body
+    holds: bool = False  # the line stays open after the last event, until the caller gives up
+    garbage_at: int | None = None  # this event, or the whole reply, becomes broken JSON
     error_at: int | None = None  # in place of this event, the vendor's error event
     no_end: bool = False  # the end mark is missing
     crlf: bool = False
@@ -37,6 +40,7 @@ class Play:
     endless: bool = False  # the body never ends
     header_bytes: int = 0  # one more header of this size
     refuses_prefill: bool = False  # an error when the conversation ends with the assistant's turn
+    echoes: bool = False  # a begun answer is sent again before it is continued
     lasts: float = 0.0  # stays for so long from its first call on, whatever the number of calls
 
 

@@ -14,10 +14,11 @@ import asyncio
 import contextlib
 import json
 import re
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from tests.fakes.dialects import ANTHROPIC, BY_PATH, OLLAMA, OPENAI, Dialect
@@ -56,6 +57,8 @@ class FakeProvider:
     calls: Counter[str] = field(default_factory=Counter)
     completions: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
+    # When calls of a model came, in seconds of a steady clock.
+    times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     open_connections: int = 0
     _scripts: dict[str, list[Play]] = field(default_factory=dict)
     _began: dict[str, float] = field(default_factory=dict)
@@ -141,14 +144,17 @@ class FakeProvider:
             return await self._serve_listing(reader, writer, path, b"x-api-key" in head_bytes.lower())
         dialect = next((dialect for suffix, dialect in BY_PATH.items() if path.endswith(suffix)), None)
         if dialect is None:
-            return await send_whole(writer, Play(status=404, body=b'{"error":"no such path"}'), OLLAMA)
+            return await send_whole(reader, writer, Play(status=404, body=b'{"error":"no such path"}'), OLLAMA)
         request = json.loads(raw)
         model = str(request["model"])
         self.calls[model] += 1
+        if self.record:
+            self.times[model].append(time.monotonic())
         play = self._next_play(model)
         stream = bool(request.get("stream"))
-        if play.refuses_prefill and request["messages"][-1]["role"] == "assistant":
-            play = Play(error="prefill_refused")
+        last = request["messages"][-1]
+        if last["role"] == "assistant":
+            play = _continuing(play, last["content"])
         if not stream and play == PLAIN_PLAY:
             writer.write(self._plain(dialect, model))
             self._count(play, model)
@@ -158,7 +164,7 @@ class FakeProvider:
         # Counted before it is sent: who has read the answer finds it in the counts.
         self._count(play, model)
         if not stream or play.error or play.body is not None:
-            return await send_whole(writer, play, dialect, model)
+            return await send_whole(reader, writer, play, dialect, model)
         return await send_stream(reader, writer, play, dialect, model)
 
     async def _serve_listing(
@@ -167,7 +173,7 @@ class FakeProvider:
         """Serves a list of models, or the counts."""
         if path == "/_fake/counts":
             counts = {"calls": self.calls, "completions": self.completions, "tokens": self.tokens}
-            return await send_whole(writer, Play(body=json.dumps(counts).encode()), OPENAI)
+            return await send_whole(reader, writer, Play(body=json.dumps(counts).encode()), OPENAI)
         if self.probes.reset or self.probes.silent:
             return await self._say_nothing(reader, writer, self.probes)
         listing: dict[str, Any]
@@ -176,7 +182,7 @@ class FakeProvider:
         else:
             dialect = ANTHROPIC if has_anthropics_key else OPENAI
             listing = {"object": "list", "data": [{"id": name} for name in self.models]}
-        return await send_whole(writer, self.probes, dialect, body=json.dumps(listing).encode())
+        return await send_whole(reader, writer, self.probes, dialect, body=json.dumps(listing).encode())
 
     async def _say_nothing(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, play: Play) -> bool:
         if play.reset:
@@ -187,7 +193,7 @@ class FakeProvider:
 
     def _count(self, play: Play, model: str) -> None:
         """Counts an answer that has no fault which ends it early."""
-        ended_early = any(
+        ended_early = play.cut_in_character or any(
             position is not None for position in (play.cut_at, play.cut_after, play.error_at, play.stall_after)
         )
         if not play.error and play.body is None and not ended_early:
@@ -215,6 +221,16 @@ class FakeProvider:
             body = dialect.whole(PLAIN_PLAY.answer, model)
             reply = self._cached[key] = head(200, "application/json", length=len(body)) + body
         return reply
+
+
+def _continuing(play: Play, begun: str | list[dict[str, Any]]) -> Play:
+    """Gives the play of a call that ends with a begun answer, its text plain or in blocks."""
+    if play.refuses_prefill:
+        return Play(error="prefill_refused")
+    if play.echoes:
+        return play
+    text = begun if isinstance(begun, str) else "".join(str(block.get("text", "")) for block in begun)
+    return replace(play, answer=play.answer.after(text))
 
 
 @asynccontextmanager

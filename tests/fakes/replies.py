@@ -62,7 +62,12 @@ def _framed_stream(dialect: Dialect, play: Play, model: str) -> bytes:
 
 
 async def send_whole(
-    writer: asyncio.StreamWriter, play: Play, dialect: Dialect, model: str = "", body: bytes | None = None
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    play: Play,
+    dialect: Dialect,
+    model: str = "",
+    body: bytes | None = None,
 ) -> bool:
     """Sends a reply that is no stream. Tells whether the connection goes on."""
     status, content_type = play.status or 200, play.content_type or "application/json"
@@ -73,6 +78,8 @@ async def send_whole(
         body = play.body
     elif body is None:
         body = dialect.whole(play.answer, model)
+    if play.garbage_at is not None:
+        body = body.replace(b"{", b"{{", 1)
     await asyncio.sleep(play.delay)
     headers = (*play.headers, *((("x-padding", "x" * play.header_bytes),) if play.header_bytes else ()))
     if play.endless:
@@ -80,10 +87,36 @@ async def send_whole(
         while True:
             writer.write(chunk(b" " * 65536))
             await writer.drain()
-    sent = body[: play.cut_at]
+    cut_at = _cut_of_whole(play, dialect, model, body)
+    sent = body[:cut_at]
     writer.write(head(status, content_type, headers=headers, length=len(sent if play.orderly else body)))
+    await asyncio.sleep(play.first_token_after)
+    if play.stall_after is not None:
+        stalls_at = _part_of(play.stall_after, play, dialect, model, body)
+        await _write(writer, body[:stalls_at], 0.0)
+        await _stall(reader, play.stall)
+        sent = body[stalls_at:]
     await _write(writer, sent, play.trickle)
-    return await _end(writer, play, cut=play.cut_at is not None and not play.orderly)
+    return await _end(writer, play, cut=cut_at is not None and not play.orderly)
+
+
+def _cut_of_whole(play: Play, dialect: Dialect, model: str, body: bytes) -> int | None:
+    """Gives the byte of a whole reply at which it is cut; None where it is not."""
+    if play.cut_in_character:
+        return _within_character(body)
+    if play.cut_after is not None:
+        return _part_of(play.cut_after, play, dialect, model, body)
+    return play.cut_at
+
+
+def _within_character(data: bytes) -> int:
+    """Gives the position after the first byte of the first character that has several."""
+    return next(position for position, byte in enumerate(data) if byte >= 0x80) + 1
+
+
+def _part_of(events: int, play: Play, dialect: Dialect, model: str, body: bytes) -> int:
+    """Gives the byte of a whole reply up to which it holds as large a part as so many events of the stream."""
+    return len(body) * events // len(dialect.events(play.answer, model))
 
 
 async def send_stream(
@@ -92,21 +125,27 @@ async def send_stream(
     """Sends a stream. Tells whether the connection goes on."""
     await asyncio.sleep(play.delay)
     writer.write(head(200, play.content_type or dialect.stream_type, headers=play.headers))
-    cut = play.cut_at is not None or play.cut_after is not None
-    if not cut and play.stall_after is None and not play.pause and not play.trickle:
+    await asyncio.sleep(play.first_token_after)
+    events = stream_events(dialect, play, model)
+    cut_at = _within_character(b"".join(events)) if play.cut_in_character else play.cut_at
+    cut = cut_at is not None or play.cut_after is not None
+    if not cut and play.stall_after is None and not play.pause and not play.trickle and not play.holds:
         writer.write(_framed_stream(dialect, play, model))
         return await _end(writer, play, cut=False)
-    events = stream_events(dialect, play, model)[: play.cut_after]
-    if play.cut_at is not None and play.orderly:
-        events = (b"".join(events)[: play.cut_at],) if play.cut_at else ()
-    elif play.cut_at is not None:
-        writer.write(_cut_chunks(events, play.cut_at))
+    events = events[: play.cut_after]
+    if cut_at is not None and play.orderly:
+        events = (b"".join(events)[:cut_at],) if cut_at else ()
+    elif cut_at is not None:
+        writer.write(_cut_chunks(events, cut_at))
         return await _end(writer, play, cut=True)
     for number, event in enumerate(events):
         if number == play.stall_after:
             await _stall(reader, play.stall)
         await _write(writer, chunk(event), play.trickle)
         await asyncio.sleep(play.pause)
+    if play.holds:
+        await reader.read()
+        raise ConnectionResetError
     if play.orderly or not cut:
         writer.write(b"0\r\n\r\n")
     return await _end(writer, play, cut=cut and not play.orderly)

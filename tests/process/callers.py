@@ -37,6 +37,8 @@ class Seen:
     complete: dict[str, completion_pb2.CompletionSummary] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
     refusals: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    # Whether they are to stop.
+    over: bool = False
 
 
 @asynccontextmanager
@@ -96,9 +98,9 @@ def reason_of(error: grpc.aio.AioRpcError) -> tuple[str, Mapping[str, str]]:
 async def keep_calling(
     stub: muxer_service_pb2_grpc.MuxerServiceStub, models: Iterable[str], seen: Seen, chance: random.Random
 ) -> None:
-    """Calls again and again, as long as somebody answers; some calls are left in the middle."""
+    """Calls again and again until it is over, or nobody answers; some calls are left in the middle."""
     choice = list(models)
-    while True:
+    while not seen.over:
         asked = named_spec(chance.choice(choice))
         making = asyncio.ensure_future(call(stub, asked, seen, stream=chance.random() < 0.5))
         if chance.random() < 0.1:

@@ -40,6 +40,12 @@ class Thresholds:
         # Counts the changes, so that what was decided by other thresholds is not taken for what these would say.
         self.revision = 0
 
+    def follow(self, low: float, direct: float) -> None:
+        """Takes other thresholds to start from; what feedback has shown stays."""
+        if (low, direct) != (self._low, self._direct):
+            self._low, self._direct = low, direct
+            self.revision += 1
+
     def low(self, intent: Intent) -> float:
         """Gives the confidence below which this intent is in doubt."""
         return _moved(self._low, self._shift[intent])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from muxer.v1 import chat_pb2, metrics_pb2, muxer_service_pb2
 
 from muxer_grpc.domain.completion import Replay, Summary
 from muxer_grpc.domain.decision import Decision
-from muxer_grpc.domain.figures import Figures
+from muxer_grpc.domain.figures import Dimension, Figures, FiguresRow
+from muxer_grpc.domain.resilience.breaker import BreakerState
+from muxer_grpc.domain.resilience.health import Health
 from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.tenancy import ContentStorage
@@ -41,10 +44,18 @@ class MuxerServicer:
     """Serves the data listener. With `caches`, requests bring what they are known by in the cache of answers."""
 
     def __init__(
-        self, pipeline: Pipeline, fleet: Fleet, figures: Figures, facts: ProcessFacts, *, caches: bool = False
+        self,
+        pipeline: Pipeline,
+        fleet: Fleet,
+        figures: Figures,
+        facts: ProcessFacts,
+        *,
+        caches: bool = False,
+        health: Health | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._caches = caches
+        self._health = health or Health()
         self._fleet = fleet
         self._figures = figures
         self._facts = facts
@@ -110,7 +121,7 @@ class MuxerServicer:
         query = read_figures_query(request, self._fleet.catalogue)
         return muxer_service_pb2.GetMetricsResponse(
             scope=metrics_pb2.METRICS_SCOPE_PROCESS,
-            rows=[row_message(row) for row in self._figures.rows(query)],
+            rows=[row_message(row, self._breaker_of(row)) for row in self._figures.rows(query)],
             total=tally_message(self._figures.total(query)),
             process=metrics_pb2.ProcessStatus(
                 version=self._facts.version,
@@ -119,6 +130,16 @@ class MuxerServicer:
                 instance_id=self._facts.instance_id,
             ),
         )
+
+
+    def _breaker_of(self, row: FiguresRow) -> BreakerState | None:
+        """Tells the state of the breaker of a row's model or provider; None where it is of neither."""
+        name, provider = row.group.get(Dimension.MODEL, ""), row.group.get(Dimension.PROVIDER, "")
+        if not name and not provider:
+            return None
+        model = self._fleet.catalogue.models.get(name)
+        now = asyncio.get_running_loop().time()
+        return self._health.state_of(name, provider if model is None else model.provider, now)
 
 
 def _earlier(

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from muxer.v1 import routing_pb2 as muxer_dot_v1_dot_routing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emuxer/v1/control_service.proto\x12\x08muxer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16muxer/v1/routing.proto\"\xed\x01\n\x0fRuntimeSettings\x12\x1d\n\x10\x64\x65\x66\x61ult_strategy\x18\x01 \x01(\tH\x00\x88\x01\x01\x12)\n\x07weights\x18\x02 \x01(\x0b\x32\x18.muxer.v1.RoutingWeights\x12\'\n\x07\x62reaker\x18\x03 \x01(\x0b\x32\x16.muxer.v1.BreakerRules\x12(\n\x08\x61ttempts\x18\x04 \x01(\x0b\x32\x16.muxer.v1.AttemptRules\x12\x18\n\x0bretry_share\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x13\n\x11_default_strategyB\x0e\n\x0c_retry_share\"\xd0\x02\n\x0c\x42reakerRules\x12\x14\n\x07\x65nabled\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12!\n\x14\x63onsecutive_failures\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x1a\n\rfailure_share\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x18\n\x0bleast_calls\x18\x04 \x01(\x05H\x03\x88\x01\x01\x12)\n\x06window\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\topen_time\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0emost_open_time\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\n\n\x08_enabledB\x17\n\x15_consecutive_failuresB\x10\n\x0e_failure_shareB\x0e\n\x0c_least_calls\"\xb9\x02\n\x0c\x41ttemptRules\x12\x19\n\x0cmax_attempts\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12#\n\x16max_attempts_per_model\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12-\n\nfirst_wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tmost_wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10\x66irst_token_time\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08gap_time\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\n\r_max_attemptsB\x19\n\x17_max_attempts_per_model\"\xe6\x01\n\x15RuntimeSettingsStatus\x12+\n\x08settings\x18\x01 \x01(\x0b\x32\x19.muxer.v1.RuntimeSettings\x12-\n\nconfigured\x18\x02 \x01(\x0b\x32\x19.muxer.v1.RuntimeSettings\x12.\n\noverridden\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1b\n\x19GetRuntimeSettingsRequest\"M\n\x1aGetRuntimeSettingsResponse\x12/\n\x06status\x18\x01 \x01(\x0b\x32\x1f.muxer.v1.RuntimeSettingsStatus\"\x8e\x01\n\x1cUpdateRuntimeSettingsRequest\x12+\n\x08settings\x18\x01 \x01(\x0b\x32\x19.muxer.v1.RuntimeSettings\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x10\n\x08revision\x18\x03 \x01(\x03\"P\n\x1dUpdateRuntimeSettingsResponse\x12/\n\x06status\x18\x01 \x01(\x0b\x32\x1f.muxer.v1.RuntimeSettingsStatus2\xe2\x01\n\x0e\x43ontrolService\x12\x64\n\x12GetRuntimeSettings\x12#.muxer.v1.GetRuntimeSettingsRequest\x1a$.muxer.v1.GetRuntimeSettingsResponse\"\x03\x90\x02\x01\x12j\n\x15UpdateRuntimeSettings\x12&.muxer.v1.UpdateRuntimeSettingsRequest\x1a\'.muxer.v1.UpdateRuntimeSettingsResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emuxer/v1/control_service.proto\x12\x08muxer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16muxer/v1/routing.proto\"\x97\x02\n\x0fRuntimeSettings\x12\x1d\n\x10\x64\x65\x66\x61ult_strategy\x18\x01 \x01(\tH\x00\x88\x01\x01\x12)\n\x07weights\x18\x02 \x01(\x0b\x32\x18.muxer.v1.RoutingWeights\x12\'\n\x07\x62reaker\x18\x03 \x01(\x0b\x32\x16.muxer.v1.BreakerRules\x12(\n\x08\x61ttempts\x18\x04 \x01(\x0b\x32\x16.muxer.v1.AttemptRules\x12\x18\n\x0bretry_share\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x18\n\x0bhedge_share\x18\x06 \x01(\x01H\x02\x88\x01\x01\x42\x13\n\x11_default_strategyB\x0e\n\x0c_retry_shareB\x0e\n\x0c_hedge_share\"\xd0\x02\n\x0c\x42reakerRules\x12\x14\n\x07\x65nabled\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12!\n\x14\x63onsecutive_failures\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x1a\n\rfailure_share\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x18\n\x0bleast_calls\x18\x04 \x01(\x05H\x03\x88\x01\x01\x12)\n\x06window\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\topen_time\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0emost_open_time\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\n\n\x08_enabledB\x17\n\x15_consecutive_failuresB\x10\n\x0e_failure_shareB\x0e\n\x0c_least_calls\"\xb9\x02\n\x0c\x41ttemptRules\x12\x19\n\x0cmax_attempts\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12#\n\x16max_attempts_per_model\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12-\n\nfirst_wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tmost_wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10\x66irst_token_time\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08gap_time\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\n\r_max_attemptsB\x19\n\x17_max_attempts_per_model\"\xe6\x01\n\x15RuntimeSettingsStatus\x12+\n\x08settings\x18\x01 \x01(\x0b\x32\x19.muxer.v1.RuntimeSettings\x12-\n\nconfigured\x18\x02 \x01(\x0b\x32\x19.muxer.v1.RuntimeSettings\x12.\n\noverridden\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1b\n\x19GetRuntimeSettingsRequest\"M\n\x1aGetRuntimeSettingsResponse\x12/\n\x06status\x18\x01 \x01(\x0b\x32\x1f.muxer.v1.RuntimeSettingsStatus\"\x8e\x01\n\x1cUpdateRuntimeSettingsRequest\x12+\n\x08settings\x18\x01 \x01(\x0b\x32\x19.muxer.v1.RuntimeSettings\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x10\n\x08revision\x18\x03 \x01(\x03\"P\n\x1dUpdateRuntimeSettingsResponse\x12/\n\x06status\x18\x01 \x01(\x0b\x32\x1f.muxer.v1.RuntimeSettingsStatus2\xe2\x01\n\x0e\x43ontrolService\x12\x64\n\x12GetRuntimeSettings\x12#.muxer.v1.GetRuntimeSettingsRequest\x1a$.muxer.v1.GetRuntimeSettingsResponse\"\x03\x90\x02\x01\x12j\n\x15UpdateRuntimeSettings\x12&.muxer.v1.UpdateRuntimeSettingsRequest\x1a\'.muxer.v1.UpdateRuntimeSettingsResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,21 +38,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTROLSERVICE'].methods_by_name['GetRuntimeSettings']._loaded_options = None
   _globals['_CONTROLSERVICE'].methods_by_name['GetRuntimeSettings']._serialized_options = b'\220\002\001'
   _globals['_RUNTIMESETTINGS']._serialized_start=168
-  _globals['_RUNTIMESETTINGS']._serialized_end=405
-  _globals['_BREAKERRULES']._serialized_start=408
-  _globals['_BREAKERRULES']._serialized_end=744
-  _globals['_ATTEMPTRULES']._serialized_start=747
-  _globals['_ATTEMPTRULES']._serialized_end=1060
-  _globals['_RUNTIMESETTINGSSTATUS']._serialized_start=1063
-  _globals['_RUNTIMESETTINGSSTATUS']._serialized_end=1293
-  _globals['_GETRUNTIMESETTINGSREQUEST']._serialized_start=1295
-  _globals['_GETRUNTIMESETTINGSREQUEST']._serialized_end=1322
-  _globals['_GETRUNTIMESETTINGSRESPONSE']._serialized_start=1324
-  _globals['_GETRUNTIMESETTINGSRESPONSE']._serialized_end=1401
-  _globals['_UPDATERUNTIMESETTINGSREQUEST']._serialized_start=1404
-  _globals['_UPDATERUNTIMESETTINGSREQUEST']._serialized_end=1546
-  _globals['_UPDATERUNTIMESETTINGSRESPONSE']._serialized_start=1548
-  _globals['_UPDATERUNTIMESETTINGSRESPONSE']._serialized_end=1628
-  _globals['_CONTROLSERVICE']._serialized_start=1631
-  _globals['_CONTROLSERVICE']._serialized_end=1857
+  _globals['_RUNTIMESETTINGS']._serialized_end=447
+  _globals['_BREAKERRULES']._serialized_start=450
+  _globals['_BREAKERRULES']._serialized_end=786
+  _globals['_ATTEMPTRULES']._serialized_start=789
+  _globals['_ATTEMPTRULES']._serialized_end=1102
+  _globals['_RUNTIMESETTINGSSTATUS']._serialized_start=1105
+  _globals['_RUNTIMESETTINGSSTATUS']._serialized_end=1335
+  _globals['_GETRUNTIMESETTINGSREQUEST']._serialized_start=1337
+  _globals['_GETRUNTIMESETTINGSREQUEST']._serialized_end=1364
+  _globals['_GETRUNTIMESETTINGSRESPONSE']._serialized_start=1366
+  _globals['_GETRUNTIMESETTINGSRESPONSE']._serialized_end=1443
+  _globals['_UPDATERUNTIMESETTINGSREQUEST']._serialized_start=1446
+  _globals['_UPDATERUNTIMESETTINGSREQUEST']._serialized_end=1588
+  _globals['_UPDATERUNTIMESETTINGSRESPONSE']._serialized_start=1590
+  _globals['_UPDATERUNTIMESETTINGSRESPONSE']._serialized_end=1670
+  _globals['_CONTROLSERVICE']._serialized_start=1673
+  _globals['_CONTROLSERVICE']._serialized_end=1899
 # @@protoc_insertion_point(module_scope)

@@ -12,18 +12,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RuntimeSettings(_message.Message):
-    __slots__ = ("default_strategy", "weights", "breaker", "attempts", "retry_share")
+    __slots__ = ("default_strategy", "weights", "breaker", "attempts", "retry_share", "hedge_share")
     DEFAULT_STRATEGY_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     BREAKER_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     RETRY_SHARE_FIELD_NUMBER: _ClassVar[int]
+    HEDGE_SHARE_FIELD_NUMBER: _ClassVar[int]
     default_strategy: str
     weights: _routing_pb2.RoutingWeights
     breaker: BreakerRules
     attempts: AttemptRules
     retry_share: float
-    def __init__(self, default_strategy: _Optional[str] = ..., weights: _Optional[_Union[_routing_pb2.RoutingWeights, _Mapping]] = ..., breaker: _Optional[_Union[BreakerRules, _Mapping]] = ..., attempts: _Optional[_Union[AttemptRules, _Mapping]] = ..., retry_share: _Optional[float] = ...) -> None: ...
+    hedge_share: float
+    def __init__(self, default_strategy: _Optional[str] = ..., weights: _Optional[_Union[_routing_pb2.RoutingWeights, _Mapping]] = ..., breaker: _Optional[_Union[BreakerRules, _Mapping]] = ..., attempts: _Optional[_Union[AttemptRules, _Mapping]] = ..., retry_share: _Optional[float] = ..., hedge_share: _Optional[float] = ...) -> None: ...
 
 class BreakerRules(_message.Message):
     __slots__ = ("enabled", "consecutive_failures", "failure_share", "least_calls", "window", "open_time", "most_open_time")

@@ -54,7 +54,8 @@ class ControlServiceServicer:
     """
 
     def GetRuntimeSettings(self, request, context):
-        """Shows the settings in force, and what is configured. Fails with STORAGE_UNAVAILABLE.
+        """Shows the settings in force at the process that answers, and what it is configured with. Fails with no reason of its
+        own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -62,7 +63,8 @@ class ControlServiceServicer:
 
     def UpdateRuntimeSettings(self, request, context):
         """Changes settings. For principals of the tenant `muxer` alone. It is in the audit log. Fails with INVALID_REQUEST,
-        PERMISSION_DENIED, REVISION_CONFLICT, STORAGE_UNAVAILABLE.
+        PERMISSION_DENIED, REVISION_CONFLICT, PRECONDITION_FAILED (a later version has set what this one does not know),
+        STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

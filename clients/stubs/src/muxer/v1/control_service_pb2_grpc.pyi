@@ -36,10 +36,13 @@ class ControlServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ControlServiceAsyncStub: ...
     GetRuntimeSettings: _grpc.UnaryUnaryMultiCallable[_control_service_pb2.GetRuntimeSettingsRequest, _control_service_pb2.GetRuntimeSettingsResponse]
-    """Shows the settings in force, and what is configured. Fails with STORAGE_UNAVAILABLE."""
+    """Shows the settings in force at the process that answers, and what it is configured with. Fails with no reason of its
+    own.
+    """
     UpdateRuntimeSettings: _grpc.UnaryUnaryMultiCallable[_control_service_pb2.UpdateRuntimeSettingsRequest, _control_service_pb2.UpdateRuntimeSettingsResponse]
     """Changes settings. For principals of the tenant `muxer` alone. It is in the audit log. Fails with INVALID_REQUEST,
-    PERMISSION_DENIED, REVISION_CONFLICT, STORAGE_UNAVAILABLE.
+    PERMISSION_DENIED, REVISION_CONFLICT, PRECONDITION_FAILED (a later version has set what this one does not know),
+    STORAGE_UNAVAILABLE.
     """
 
 @_typing.type_check_only
@@ -50,10 +53,13 @@ class ControlServiceAsyncStub(ControlServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetRuntimeSettings: _aio.UnaryUnaryMultiCallable[_control_service_pb2.GetRuntimeSettingsRequest, _control_service_pb2.GetRuntimeSettingsResponse]  # type: ignore[assignment]
-    """Shows the settings in force, and what is configured. Fails with STORAGE_UNAVAILABLE."""
+    """Shows the settings in force at the process that answers, and what it is configured with. Fails with no reason of its
+    own.
+    """
     UpdateRuntimeSettings: _aio.UnaryUnaryMultiCallable[_control_service_pb2.UpdateRuntimeSettingsRequest, _control_service_pb2.UpdateRuntimeSettingsResponse]  # type: ignore[assignment]
     """Changes settings. For principals of the tenant `muxer` alone. It is in the audit log. Fails with INVALID_REQUEST,
-    PERMISSION_DENIED, REVISION_CONFLICT, STORAGE_UNAVAILABLE.
+    PERMISSION_DENIED, REVISION_CONFLICT, PRECONDITION_FAILED (a later version has set what this one does not know),
+    STORAGE_UNAVAILABLE.
     """
 
 class ControlServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -67,7 +73,9 @@ class ControlServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _control_service_pb2.GetRuntimeSettingsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_service_pb2.GetRuntimeSettingsResponse, _abc.Awaitable[_control_service_pb2.GetRuntimeSettingsResponse]]:
-        """Shows the settings in force, and what is configured. Fails with STORAGE_UNAVAILABLE."""
+        """Shows the settings in force at the process that answers, and what it is configured with. Fails with no reason of its
+        own.
+        """
 
     @_abc_1.abstractmethod
     def UpdateRuntimeSettings(
@@ -76,7 +84,8 @@ class ControlServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_service_pb2.UpdateRuntimeSettingsResponse, _abc.Awaitable[_control_service_pb2.UpdateRuntimeSettingsResponse]]:
         """Changes settings. For principals of the tenant `muxer` alone. It is in the audit log. Fails with INVALID_REQUEST,
-        PERMISSION_DENIED, REVISION_CONFLICT, STORAGE_UNAVAILABLE.
+        PERMISSION_DENIED, REVISION_CONFLICT, PRECONDITION_FAILED (a later version has set what this one does not know),
+        STORAGE_UNAVAILABLE.
         """
 
 def add_ControlServiceServicer_to_server(servicer: ControlServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
