@@ -239,8 +239,8 @@ def serve_process(
 ) -> int:
     """Serves in this process until SIGTERM or SIGINT, then drains. Gives the exit code; a second signal cuts short.
 
-    With `load`, SIGHUP reads the configuration again. With `orders` it is a worker: it shares its port with others, ends
-    with its supervisor, and takes the settings that come that way.
+    With `load`, SIGHUP reads the configuration again. With `orders` it is a worker: it shares its port with others,
+    ends with its supervisor, and takes the settings that come that way.
     """
     with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
         try:

@@ -139,7 +139,7 @@ def _check(path: str, value: object) -> None:
         number = not isinstance(value, bool) and isinstance(value, int if known.whole else int | float)
         holds = number and known.holds(value)  # type: ignore[arg-type]
     elif path == DEFAULT_STRATEGY_PATH:
-        holds = value in known_strategies()
+        holds = isinstance(value, str) and value in known_strategies()
     elif path == WEIGHTS_PATH:
         holds = isinstance(value, Mapping) and _are_weights(value)
     else:

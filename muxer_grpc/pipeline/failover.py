@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,6 +14,7 @@ from muxer_grpc.domain.chat import Conversation, Message, Role, TextPart
 from muxer_grpc.domain.completion import AttemptSwitched, Delta, ProviderRequest, TextDelta
 from muxer_grpc.domain.decision import Candidate, Decision
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
+from muxer_grpc.domain.live import Resting
 from muxer_grpc.domain.resilience.attempts import AttemptRules, Failed, Next, Situation, next_attempt
 from muxer_grpc.domain.resilience.health import Health
 from muxer_grpc.domain.resilience.retry_budget import RetryBudget
@@ -286,11 +287,15 @@ class AttemptChain:
         """Gives the first failure, or that no breaker lets a call pass; and when one may help, where waiting does."""
         failure = self.first_failure or ProviderFailure(FailureClass.OVERLOAD, "no breaker lets a call pass")
         if failure.retry_after_seconds is None and failure.failure_class in _PASSING:
-            names = {c.model.name for c in self._candidates} | {f"{c.model.provider}/" for c in self._candidates}
             resting = self._resilience.health.resting(now)
-            waits = (rest.seconds for name, rest in resting.items() if name in names and rest.seconds > 0)
-            failure.retry_after_seconds = min(waits, default=USUAL_REST)
+            failure.retry_after_seconds = min(_rest_of(c.model, resting) for c in self._candidates)
         return failure
+
+
+def _rest_of(model: Model, resting: Mapping[str, Resting]) -> float:
+    """Gives the seconds for which a model rests, itself or with its provider."""
+    rests = [rest.seconds for name in (model.name, f"{model.provider}/") if (rest := resting.get(name)) is not None]
+    return max((seconds for seconds in rests if seconds > 0), default=USUAL_REST)
 
 
 def _continued(conversation: Conversation, prefix: str) -> Conversation:

@@ -132,7 +132,6 @@ class Answers:
 
     async def invalidate(self, what: Invalidation) -> int | None:
         """Forgets answers; gives their number where it is known. Raises StorageUnavailable."""
-        self._era += 1
         try:
             return await self._cache.invalidate(what)
         finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,9 @@ import orjson
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
-MAX_CODE_CHARACTERS = 64
+# What vendors use as codes: words, or a number. What else stands there is not shown to anybody: it may be anything that
+# the vendor was told, a key included, and keys have digits among their letters.
+_CODE = re.compile(r"(?=.{1,64}$)[A-Za-z]+([_. -][A-Za-z]+)*|[0-9]{1,6}")
 MAX_DETAIL_CHARACTERS = 300
 
 _BY_CODE = {
@@ -115,7 +118,7 @@ def failure_of(status: int, body: bytes, headers: Mapping[str, str], now: float)
         refined or _by_status(status),
         f"HTTP {status}: {error.text[:MAX_DETAIL_CHARACTERS]}",
         http_status=status,
-        vendor_code=error.codes[0][:MAX_CODE_CHARACTERS] if error.codes else "",
+        vendor_code=_shown(error),
         retry_after_seconds=retry_after_seconds(headers, now),
     )
 
@@ -129,7 +132,7 @@ def failure_in_stream(error: Any, status: int = 200) -> ProviderFailure:
         refined or (_by_status(inner_status) if inner_status else FailureClass.TRANSIENT),
         f"an error inside the answer: {vendor_error.text[:MAX_DETAIL_CHARACTERS]}",
         http_status=inner_status or status,
-        vendor_code=vendor_error.codes[0][:MAX_CODE_CHARACTERS] if vendor_error.codes else "",
+        vendor_code=_shown(vendor_error),
     )
 
 
@@ -150,6 +153,12 @@ def _read_error_value(error: Any) -> VendorError:
     codes = [str(error[key]) for key in ("code", "type") if error.get(key) not in (None, "")]
     text = next((str(error[key]) for key in ("message", "detail", "error") if error.get(key)), "")
     return VendorError(tuple(codes), text)
+
+
+def _shown(error: VendorError) -> str:
+    """Gives the weightiest code, where it has the form of one."""
+    code = error.codes[0] if error.codes else ""
+    return code if _CODE.fullmatch(code) else ""
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:

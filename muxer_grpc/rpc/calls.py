@@ -307,7 +307,8 @@ def _check_may_be_high(principal: Principal) -> None:
 async def _abort(context: Context, error: MuxerError) -> None:
     """Ends the call with the error's status. Raises AbortError, always."""
     status = status_of(error)
-    await context.abort(CODES[error.reason], error.message, trailing_metadata=trailers_of(error, status))
+    trailers = trailers_of(error, status, context.time_remaining())
+    await context.abort(CODES[error.reason], error.message, trailing_metadata=trailers)
 
 
 def _parsed(parse: Callable[[bytes], Request], request: bytes) -> Request:

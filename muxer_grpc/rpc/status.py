@@ -32,6 +32,10 @@ PUSHBACK_KEY = "grpc-retry-pushback-ms"
 
 # A pushback of 0 makes gRPC clients hang past their deadline (grpc/grpc#41036).
 MIN_PUSHBACK_MS = 10
+# gRPC clients wait for a pushback without a word to their caller, be it past the deadline. So one is sent only where the
+# wait is no longer than this many seconds, and leaves as much time for the call as it takes.
+LONGEST_PUSHBACK_SECONDS = 60.0
+PUSHBACK_SHARE = 0.5
 MAX_EXCLUSIONS = 20
 
 CODES = {
@@ -88,20 +92,30 @@ def status_of(error: MuxerError) -> status_pb2.Status:
     return status
 
 
-def trailers_of(error: MuxerError, status: status_pb2.Status) -> tuple[tuple[str, str | bytes], ...]:
+def trailers_of(
+    error: MuxerError, status: status_pb2.Status, seconds_left: float | None = None
+) -> tuple[tuple[str, str | bytes], ...]:
     """Builds the trailing metadata. It must be a tuple: grpc.aio answers a list with UNKNOWN."""
     details = (DETAILS_KEY, status.SerializeToString())
-    pushback = pushback_ms_of(error)
+    pushback = pushback_ms_of(error, seconds_left)
     return (details,) if pushback is None else (details, (PUSHBACK_KEY, str(pushback)))
 
 
-def pushback_ms_of(error: MuxerError) -> int | None:
-    """Chooses the pushback: a jittered delay where waiting helps, -1 where a retry costs money or is vain, or none."""
+def pushback_ms_of(error: MuxerError, seconds_left: float | None = None) -> int | None:
+    """Chooses the pushback: a jittered delay where waiting helps, -1 where a retry costs money or is vain, or none.
+
+    `seconds_left` is the time until the caller's deadline; None where it has none.
+    """
     if error.reason in _NO_AUTOMATIC_RETRY or (error.reason in _RETRIED_LATER and error.retry_after_seconds is None):
         return -1
     waiting_helps = CODES[error.reason] is grpc.StatusCode.UNAVAILABLE or error.reason in _RETRIED_LATER
     if error.retry_after_seconds is None or not waiting_helps:
         return None
+    longest = LONGEST_PUSHBACK_SECONDS
+    if seconds_left is not None:
+        longest = min(longest, PUSHBACK_SHARE * seconds_left)
+    if error.retry_after_seconds > longest:
+        return -1
     # Jitter spreads the callers; it decides nothing else, so the plain generator will do.
     delay = error.retry_after_seconds * 1000 * random.uniform(1.0, 1.25)  # noqa: S311
     return max(MIN_PUSHBACK_MS, round(delay))

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from muxer_grpc.cache.redis import ALL, MOST_FIELDS, PREFIX, RedisCache
-from muxer_grpc.cache.redis_line import MOST_CALLERS, LineDown, RedisLine
+from muxer_grpc.cache.redis_line import MOST_CALLERS, RedisLine
 from muxer_grpc.domain.caching import CachedAnswer, CacheKey, Invalidation
 from muxer_grpc.domain.refusals import StorageUnavailable
 from muxer_grpc.storage.sealing import ContentSealer
@@ -216,17 +216,10 @@ async def test_a_caller_who_gives_up_takes_nobody_along(redis_url: str) -> None:
         assert await found(cache, "a") == answer()
 
 
-async def test_while_redis_is_down_everything_is_a_miss_and_nobody_asks_it(own_redis: RedisServer) -> None:
+async def test_while_redis_is_down_everything_is_a_miss_and_forgetting_an_error(own_redis: RedisServer) -> None:
     own_redis.stop()
     async with opened(own_redis.url, retry=1_000) as cache:
         assert await cache.get(key("a")) == (None, None)
-        line = cache._line
-        # What is never sent cannot be waited for.
-        for _ in range(100):
-            with pytest.raises(LineDown):
-                await line.send(("GET", "a"))
-        assert line._waiting == []
-        assert line._sender is None
         await cache.put(key("a"), answer(), None, 60)
         assert cache.figures().away
         assert cache.figures().failures == 1
@@ -234,6 +227,30 @@ async def test_while_redis_is_down_everything_is_a_miss_and_nobody_asks_it(own_r
             await cache.invalidate(Invalidation())
     assert raised.value.retry_after_seconds == 1.0
     assert raised.value.__cause__ is None
+
+
+@asynccontextmanager
+async def deaf() -> AsyncGenerator[tuple[str, list[asyncio.StreamWriter]], None]:
+    """Serves what takes connections and never answers; gives its URL, and the connections that came."""
+    came: list[asyncio.StreamWriter] = []
+
+    async def take(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(writer)
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+        try:
+            yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", came
+        finally:
+            for writer in came:
+                writer.transport.abort()
+
+
+async def test_of_many_who_ask_a_dead_redis_one_round_trip_is_made_and_then_none() -> None:
+    async with deaf() as (url, came), opened(url, timeout=0.1, retry=1_000) as cache:
+        said = await asyncio.gather(*(found(cache, str(number)) for number in range(3 * MOST_CALLERS)))
+        said += [await found(cache, "later") for _ in range(100)]
+        assert set(said) == {None}
+        assert len(came) == 1
 
 
 @pytest.mark.parametrize("ending", ["stop", "kill"])

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import re
+import ssl
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator
@@ -67,8 +68,8 @@ class FakeProvider:
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def start(self, port: int = 0) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", port, backlog=4096)
+    async def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> Self:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", port, backlog=4096, ssl=tls)
         return self
 
     async def stop(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from muxer.v1 import chat_pb2, completion_pb2
+from muxer.v1 import chat_pb2, completion_pb2, errors_pb2
 from muxer_client import AsyncMuxerClient, MuxerError, build_spec
 
 from tests.fakes.answers import of_tokens
@@ -123,7 +123,7 @@ def _note_summary(seen: Seen, summary: completion_pb2.CompletionSummary) -> None
     seen.vendor_finish_reason = summary.vendor_finish_reason
     seen.cost = summary.cost.total_nano_usd
     for attempt in summary.attempts:
-        failure = completion_pb2.FailureClass.Name(attempt.failure_class).removeprefix("FAILURE_CLASS_").lower()
+        failure = errors_pb2.FailureClass.Name(attempt.failure_class).removeprefix("FAILURE_CLASS_").lower()
         seen.attempts.append(
             Attempt(
                 model=attempt.model.partition("/")[2],
@@ -132,7 +132,7 @@ def _note_summary(seen: Seen, summary: completion_pb2.CompletionSummary) -> None
                 vendor_code=attempt.vendor_code,
                 output_tokens=attempt.usage.output_tokens,
                 input_tokens=attempt.usage.input_tokens,
-                cost=attempt.cost.total_nano_usd,
+                cost=attempt.cost_nano_usd,
                 http_status=attempt.http_status,
             )
         )

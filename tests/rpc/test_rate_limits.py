@@ -109,3 +109,16 @@ def test_the_pushback_is_the_time_to_wait_or_forbids_a_retry_that_is_vain(
     pushback = pushback_ms_of(RateLimited(RateKind.TOKENS, 5, "keys/k1", wait, asked=6))
     assert pushback is not None
     assert least <= pushback <= most
+
+
+@pytest.mark.parametrize(
+    ("wait", "left", "vain"),
+    [(2.0, None, False), (2.0, 60.0, False), (2.0, 3.9, True), (60.0, None, False), (61.0, None, True)],
+)
+def test_a_wait_that_the_deadline_does_not_leave_time_for_is_told_at_once(
+    wait: float, left: float | None, vain: bool
+) -> None:
+    """gRPC clients wait for a pushback past their deadline, and their callers would never learn why."""
+    pushback = pushback_ms_of(RateLimited(RateKind.TOKENS, 5, "keys/k1", wait, asked=6), left)
+    assert pushback is not None
+    assert (pushback == -1) is vain

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from muxer.v1 import completion_pb2
@@ -174,17 +175,47 @@ async def test_equal_requests_under_way_get_one_answer() -> None:
     assert (figures.hits, figures.shared, figures.misses, figures.saved_nano_usd) == (0, 49, 1, 49 * 12)
 
 
+class Gate(asyncio.Event):
+    """Lets through as many as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._permits = asyncio.Semaphore(0)
+
+    async def wait(self) -> Literal[True]:
+        return await self._permits.acquire()
+
+    def let(self, number: int) -> None:
+        for _ in range(number):
+            self._permits.release()
+
+
 @pytest.mark.parametrize("outcome", [Outcome.LENGTH, Outcome.FILTERED])
 async def test_an_answer_that_is_not_kept_sends_those_who_wait_on_their_way_together(outcome: Outcome) -> None:
     service = Service()
-    service.go_on.clear()
+    service.go_on = gate = Gate()
     asking = [asyncio.create_task(service.ask(outcome=outcome)) for _ in range(10)]
     await until_waiting()
     assert service.made == 1
-    service.go_on.set()
+    gate.let(1)
+    await until_waiting()
+    assert service.made == 10, "all of them are at work"
+    gate.let(9)
     said = await asyncio.gather(*asking)
     assert len({*said}) == 10
     assert all(word.startswith("made") for word in said)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.CANCELLED])
+async def test_when_an_answer_fails_one_after_another_goes_on(outcome: Outcome) -> None:
+    service = Service()
+    service.go_on = gate = Gate()
+    asking = [asyncio.create_task(service.ask(outcome=outcome)) for _ in range(3)]
+    for number in (1, 2, 3):
+        await until_waiting()
+        assert service.made == number
+        gate.let(1)
+    assert await asyncio.gather(*asking) == ["made answer 1", "made answer 2", "made answer 3"]
 
 
 async def test_a_request_that_asks_for_a_fresh_answer_waits_for_nobody() -> None:
@@ -225,6 +256,35 @@ async def test_what_is_forgotten_is_given_to_nobody_who_comes_after() -> None:
     service.go_on.set()
     assert await asyncio.gather(first, second, later) == ["made answer 1", "hit answer 1", "made answer 2"]
     assert await service.ask() == "hit answer 2", "the first was asked for before, and is not kept"
+
+
+class Forgetful(MemoryCache):
+    """A store that takes its time to forget."""
+
+    def __init__(self) -> None:
+        super().__init__(10**9)
+        self.go_on = asyncio.Event()
+
+    async def invalidate(self, what: Invalidation) -> int:
+        await self.go_on.wait()
+        return await super().invalidate(what)
+
+
+async def test_what_began_while_things_were_being_forgotten_is_given_to_nobody_who_comes_after() -> None:
+    service, store = Service(), Forgetful()
+    service.answers = Answers(store, WireDocuments(), CacheRules())
+    service.go_on.clear()
+    forgetting = asyncio.create_task(service.answers.invalidate(Invalidation()))
+    await until_waiting()
+    first = asyncio.create_task(service.ask())
+    await until_waiting()
+    store.go_on.set()
+    await forgetting
+    later = asyncio.create_task(service.ask())
+    await until_waiting()
+    assert service.made == 2
+    service.go_on.set()
+    assert await asyncio.gather(first, later) == ["made answer 1", "made answer 2"]
 
 
 class Failing(MemoryCache):

@@ -119,8 +119,11 @@ class Health:
         """
         if failure_class is None:
             known = self._providers.get(provider)
-            if known is not None and not known.answered_badly:
-                _close(known, now)
+            if known is None or known.answered_badly:
+                return
+            if known.breaker.consecutive_failures or known.breaker.state(now) is not BreakerState.CLOSED:
+                known.failing.clear()
+                known.breaker.reset()
         elif self._enabled and failure_class in PROBE_FAILURES:
             self._of_provider(provider).breaker.failed(now)
 

@@ -131,7 +131,6 @@ class MuxerServicer:
             ),
         )
 
-
     def _breaker_of(self, row: FiguresRow) -> BreakerState | None:
         """Tells the state of the breaker of a row's model or provider; None where it is of neither."""
         name, provider = row.group.get(Dimension.MODEL, ""), row.group.get(Dimension.PROVIDER, "")
