@@ -160,11 +160,8 @@ def assemble(
     limiter: RateLimiter | None = None,
     answers: Answers | None = None,
 ) -> App:
-    """Wires an application from its parts; tests hand in fakes. Without settings, the defaults hold.
-
-    `now` gives the seconds since the epoch by which decisions and figures age. Without a storage no accounts are kept.
-    Without prices the catalogue's own hold; without a limiter nobody counts how often who calls; without answers none
-    is kept. Raises ValueError when the file of profiles is broken, or the judge cannot be called.
+    """Wires an application from its parts; without a part, what it is for is not done, and without settings the defaults
+    hold. `now` gives seconds since the epoch. Raises ValueError on broken profiles, or a judge that cannot be called.
     """
     chosen = settings or Settings()
     figures = Figures()

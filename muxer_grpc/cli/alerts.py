@@ -99,18 +99,24 @@ def _followed(request: Any, target: str, api_key: str) -> Iterator[Any]:
 
     while True:
         try:
-            # Without a deadline of its own, a stream lasts as long as the service lets it.
-            with _alerts(target, api_key, None) as call, typed_errors():
-                for reply in call("WatchAlerts", request):
-                    request.after_sequence = reply.sequence
-                    if reply.HasField("alert"):
-                        yield reply.alert
+            with typed_errors():
+                yield from _watched(request, target, api_key)
         except MuxerError as error:
             # Before it began to watch, there is nothing to go on with.
             if not request.HasField("after_sequence") or error.code.name != "UNAVAILABLE":
                 raise
         # A service that drains ends every stream at once.
         time.sleep(AGAIN_SECONDS)
+
+
+def _watched(request: Any, target: str, api_key: str) -> Iterator[Any]:
+    """Yields the alerts of one stream, and notes in the request how far it came."""
+    # Without a deadline of its own, a stream lasts as long as the service lets it.
+    with _alerts(target, api_key, None) as call:
+        for reply in call("WatchAlerts", request):
+            request.after_sequence = reply.sequence
+            if reply.HasField("alert"):
+                yield reply.alert
 
 
 def _alerts(target: str, api_key: str, timeout: float | None) -> Any:

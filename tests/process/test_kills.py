@@ -20,7 +20,7 @@ from tests.storage.records import SECOND, add_budget, budget
 MODELS = ("plain", "tokens-200", "delay-40")
 AT_ONCE = 4
 CALLERS = 6
-KILLS = {"sqlite": 50, "postgresql": 50 if LONG else 16}
+KILLS = {"sqlite": 200, "postgresql": 200} if LONG else {"sqlite": 50, "postgresql": 16}
 LEASE_SECONDS = 1
 
 

@@ -55,9 +55,7 @@ class Controlled:
 def replica(database: Database | None, clock: Clock, settings: Settings | None = None) -> tuple[Any, ...]:
     """Builds what one process has: its control, resilience, figures and fleet."""
     fleet, resilience, figures = Fleet(CATALOGUE), Resilience(), Figures()
-    control = control_of(
-        settings or Settings(), fleet, resilience, figures, Thresholds(), database=database, now=clock
-    )
+    control = control_of(settings or Settings(), fleet, resilience, figures, Thresholds(), database=database, now=clock)
     return control, resilience, figures, fleet
 
 

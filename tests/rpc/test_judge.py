@@ -19,7 +19,8 @@ from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.modes import Mode
 from muxer_grpc.pipeline.time_limit import TimeLimit
-from muxer_grpc.settings import ClassifierSettings, JudgeSettings, ProviderSettings, Settings
+from muxer_grpc.settings import ProviderSettings, Settings
+from muxer_grpc.settings_classifier import ClassifierSettings, JudgeSettings
 from tests.fakes.answers import Answer
 from tests.fakes.plays import Play
 from tests.fakes.provider import FakeProvider, fake_provider

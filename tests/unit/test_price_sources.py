@@ -20,8 +20,7 @@ async def book_of(providers: dict[str, Any]) -> PriceBook:
     settings = Settings(providers=providers)
     configured = await configure_all(settings)
     for each in configured:
-        if each.provider is not None:
-            await each.provider.aclose()
+        await each.aclose()
     return price_sources(configured, settings).book(NOVEMBER_2026_US, None)
 
 

@@ -178,7 +178,8 @@ def test_a_reset_leaves_what_is_disabled_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("disabled", "expected"), [({"model": ONE.name}, BreakerState.DISABLED), ({"provider": "acme"}, BreakerState.DISABLED)]
+    ("disabled", "expected"),
+    [({"model": ONE.name}, BreakerState.DISABLED), ({"provider": "acme"}, BreakerState.DISABLED)],
 )
 def test_a_model_is_as_open_as_the_stricter_of_its_own_breaker_and_its_provider_s(
     disabled: dict[str, str], expected: BreakerState

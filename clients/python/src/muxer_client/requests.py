@@ -74,6 +74,7 @@ class SpecOptions(TypedDict, total=False):
     allowed_regions: Iterable[str]
     required_features: Iterable[str]
     fall_back: bool
+    hedge: bool
 
 
 def message(role: str, text: str) -> chat_pb2.Message:
@@ -233,4 +234,5 @@ _WRITERS: dict[str, Any] = {
     "allowed_regions": _set_rule_names("allowed_regions"),
     "required_features": _set_features,
     "fall_back": _set_rule("fall_back"),
+    "hedge": _set_rule("hedge"),
 }
