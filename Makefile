@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PYTHON ?= python3
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test check eval train stubs contract-check contract-release bench format lock settings-doc clean
+.PHONY: help run test endure check eval train stubs contract-check contract-release bench format lock settings-doc clean
 
 help: ## Shows this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ run: $(VENV)/.run ## Sets up what is missing and serves on 127.0.0.1:50051 (ARGS
 test: $(VENV)/.dev ## Sets up what is missing and runs all tests (ARGS="-k name" passes options on)
 	@.make/services
 	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+endure: $(VENV)/.dev ## Kills, cuts and starves the service for longer than the tests do
+	@.make/services
+	TEST_LONG=1 $(PY) -m pytest -n 2 --dist loadgroup -m slow --timeout 1800 tests/process $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, contract lint and breaking check, stubs and settings table fresh
 	$(VENV)/bin/ruff format --check .

@@ -160,8 +160,9 @@ def assemble(
     limiter: RateLimiter | None = None,
     answers: Answers | None = None,
 ) -> App:
-    """Wires an application from its parts; without a part, what it is for is not done, and without settings the defaults
-    hold. `now` gives seconds since the epoch. Raises ValueError on broken profiles, or a judge that cannot be called.
+    """Wires an application from its parts; without a part, what it is for is not done. Settings have defaults.
+
+    `now` gives seconds since the epoch. Raises ValueError on broken profiles, or a judge that cannot be called.
     """
     chosen = settings or Settings()
     figures = Figures()

@@ -185,6 +185,7 @@ def test_every_field_of_a_routing_policy_has_an_option_of_its_name() -> None:
         quality_target=0.0,
         model_weights={"a": 2},
         fall_back=True,
+        hedge=True,
     )
     assert {field.name for field, _ in spec.routing.ListFields()} == {
         field.name for field in routing_pb2.RoutingPolicy.DESCRIPTOR.fields

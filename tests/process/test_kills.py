@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from pathlib import Path
 
 import pytest
 
 from muxer_grpc.domain.budgeting import Period
 from muxer_grpc.storage.database import Database
+from muxer_grpc.storage.ledger_check import LedgerCheckTable
 from muxer_grpc.storage.sweeper import CLOCK_SLACK
 from tests.fakes.provider import fake_provider
 from tests.process.callers import Seen, check_calls, connected, keep_calling, names_at
@@ -20,7 +22,7 @@ from tests.storage.records import SECOND, add_budget, budget
 MODELS = ("plain", "tokens-200", "delay-40")
 AT_ONCE = 4
 CALLERS = 6
-KILLS = {"sqlite": 200, "postgresql": 200} if LONG else {"sqlite": 50, "postgresql": 16}
+KILLS = 400 if LONG else 50
 LEASE_SECONDS = 1
 
 
@@ -39,6 +41,12 @@ async def live_and_die(folder: Path, settings: dict[str, str], seen: Seen, chanc
         assert starting.expired()
 
 
+async def contradictions(database: Database) -> list[object]:
+    """Lists what does not add up, in the eyes of this test and of `muxer ledger check`; promises may be open yet."""
+    found = await LedgerCheckTable(database).check(None, int(time.time() * SECOND), grace_us=600 * SECOND)
+    return [*differences(await asyncio.to_thread(read_books, database)), *found.differences]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_whoever_is_killed_at_whatever_moment_the_books_are_right(
@@ -49,16 +57,16 @@ async def test_whoever_is_killed_at_whatever_moment_the_books_are_right(
     seen, chance = Seen(), random.Random(9)
     async with fake_provider() as provider:
         settings = variables(database_url, f"{provider.url}/v1", *MODELS)
-        for _ in range(-(-KILLS["sqlite" if database.is_sqlite else "postgresql"] // AT_ONCE)):
+        for _ in range(-(-KILLS // AT_ONCE)):
             lives = (live_and_die(tmp_path / str(number), settings, seen, chance) for number in range(AT_ONCE))
             await asyncio.gather(*lives)
-            assert differences(await asyncio.to_thread(read_books, database)) == []
+            assert await contradictions(database) == []
         async with replica(tmp_path / "last", **settings) as last:
             while (await asyncio.to_thread(read_books, database)).reservations:
                 await asyncio.sleep(0.1)
             assert await last.stopped() == 0
         books = read_books(database)
-        assert differences(books) == []
+        assert await contradictions(database) == []
         check_calls(books, seen, provider)
         abandoned = [row for row in books.entries if row["outcome"] == "abandoned"]
         answered = names_at(provider).keys()

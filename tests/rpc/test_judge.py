@@ -7,9 +7,11 @@ import json
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from tempfile import TemporaryDirectory
 
 import pytest
 from muxer.v1 import muxer_service_pb2, routing_pb2
+from pydantic import SecretStr
 
 from muxer_grpc.bootstrap import App, assemble, open_app
 from muxer_grpc.domain.catalogue import Catalogue, Tier
@@ -21,6 +23,7 @@ from muxer_grpc.modes import Mode
 from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.settings import ProviderSettings, Settings
 from muxer_grpc.settings_classifier import ClassifierSettings, JudgeSettings
+from muxer_grpc.settings_storage import StorageSettings
 from tests.fakes.answers import Answer
 from tests.fakes.plays import Play
 from tests.fakes.provider import FakeProvider, fake_provider
@@ -165,8 +168,10 @@ async def judged_over_http(fake: FakeProvider, **changes: object) -> AsyncGenera
     ]
     provider = ProviderSettings(adapter="compatible", base_url=f"{fake.url}/v1", models=rows)  # type: ignore[arg-type]
     given = judged_by("fake/judge", **changes)  # type: ignore[arg-type]
-    async with open_app(given.model_copy(update={"providers": {"fake": provider}})) as app:
-        yield app
+    with TemporaryDirectory() as folder:
+        storage = StorageSettings(url=SecretStr(f"sqlite:///{folder}/muxer.db"))
+        async with open_app(given.model_copy(update={"providers": {"fake": provider}, "storage": storage})) as app:
+            yield app
 
 
 async def classified(app: App, text: str = DOUBTFUL) -> Classification:
