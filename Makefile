@@ -20,7 +20,7 @@ test: $(VENV)/.dev ## Sets up what is missing and runs all tests (ARGS="-k name"
 
 endure: $(VENV)/.dev ## Kills, cuts and starves the service for longer than the tests do
 	@.make/services
-	TEST_LONG=1 $(PY) -m pytest -n 2 --dist loadgroup -m slow --timeout 1800 tests/process $(ARGS)
+	TEST_LONG=1 $(PY) -m pytest -n 2 --dist loadgroup -m slow tests/process $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, contract lint and breaking check, stubs and settings table fresh
 	$(VENV)/bin/ruff format --check .

@@ -160,9 +160,9 @@ def assemble(
     limiter: RateLimiter | None = None,
     answers: Answers | None = None,
 ) -> App:
-    """Wires an application from its parts; without a part, what it is for is not done. Settings have defaults.
+    """Wires an application; without a part, what it is for is not done. `now` gives seconds since the epoch.
 
-    `now` gives seconds since the epoch. Raises ValueError on broken profiles, or a judge that cannot be called.
+    Raises ValueError on broken profiles, or a judge that cannot be called.
     """
     chosen = settings or Settings()
     figures = Figures()
@@ -190,8 +190,7 @@ def assemble(
         answers=answers,
         now=now,
     )
-    pipeline = Pipeline(around)
-    facts = ProcessFacts(version=__version__, instance_id=instance_id or new_id(), started_at=time.time())
+    pipeline, facts = Pipeline(around), ProcessFacts(__version__, instance_id or new_id(), time.time())
     return App(
         catalogue=profiles.catalogue,
         pipeline=pipeline,

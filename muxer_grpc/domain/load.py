@@ -115,9 +115,11 @@ class Places:
 
     def _active(self, tenant_id: str) -> int:
         """Counts the tenants that hold places or want some, the one that asks included."""
-        now = self._now()
-        waiting = {name for name, until in self._wanting.items() if until > now}
-        return len(waiting.union(self._by_tenant, (tenant_id,)))
+        now, holding = self._now(), self._by_tenant
+        waiting = sum(
+            until > now and name not in holding and name != tenant_id for name, until in self._wanting.items()
+        )
+        return len(holding) + waiting + (tenant_id not in holding)
 
     def _refusal(self, cause: str, message: str, tenant_id: str, priority: Priority) -> Overloaded:
         """Makes the refusal; the tenant, where it is named, is remembered as one that wants a place."""

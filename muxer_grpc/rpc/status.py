@@ -32,8 +32,8 @@ PUSHBACK_KEY = "grpc-retry-pushback-ms"
 
 # A pushback of 0 makes gRPC clients hang past their deadline (grpc/grpc#41036).
 MIN_PUSHBACK_MS = 10
-# gRPC clients wait for a pushback without a word to their caller, be it past the deadline. So one is sent only where the
-# wait is no longer than this many seconds, and leaves as much time for the call as it takes.
+# gRPC clients wait for a pushback without a word to their caller, be it past the deadline. So one is sent only where
+# the wait is no longer than this many seconds, and leaves as much time for the call as it takes.
 LONGEST_PUSHBACK_SECONDS = 60.0
 PUSHBACK_SHARE = 0.5
 MAX_EXCLUSIONS = 20

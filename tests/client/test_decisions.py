@@ -221,6 +221,7 @@ def test_a_spec_without_rules_has_no_policy() -> None:
 
 REFUSED = {
     "an unknown factor": ({"weights": {"speed": 1}}, "'speed' is not a factor; known are quality, cost"),
+    "an unknown recovery": ({"stream_recovery": "pray"}, "'pray' is not a way to recover a stream; known are fail"),
     "an unknown feature": ({"required_features": ["telepathy"]}, "'telepathy' is not a feature; known are vision"),
     "a latency without end": ({"max_latency": float("inf")}, "max_latency: inf is no number of seconds"),
     "a latency that is no number": ({"max_latency": float("nan")}, "max_latency: nan is no number of seconds"),
@@ -232,6 +233,12 @@ def test_what_no_spec_can_hold_is_refused_before_the_call(what: str) -> None:
     options, message = REFUSED[what]
     with pytest.raises(ValueError, match=message):
         build_spec("hi", **options)
+
+
+@pytest.mark.parametrize("name", ["fail", "restart", "continue"])
+def test_how_a_cut_stream_is_recovered_is_an_option(name: str) -> None:
+    spec = build_spec("hi", stream_recovery=name)
+    assert chat_pb2.StreamRecovery.Name(spec.stream_recovery) == f"STREAM_RECOVERY_{name.upper()}"
 
 
 def test_one_stop_string_is_one_stop_and_not_its_letters() -> None:

@@ -81,12 +81,14 @@ class Seen:
 
 def spec_of(pair: Pair, form: str, *, continues: bool = False) -> chat_pb2.CompletionSpec:
     """Makes the spec of a completion: the first model of the pair is wanted, the second may step in."""
-    spec = build_spec("Tell me about climate change", model=pair.names[0], fall_back=True, allowed_models=pair.names)
-    if form == SHORT_UNARY:
-        spec.max_output_tokens = FEW_TOKENS
-    if continues:
-        spec.stream_recovery = chat_pb2.STREAM_RECOVERY_CONTINUE
-    return spec
+    return build_spec(
+        "Tell me about climate change",
+        model=pair.names[0],
+        fall_back=True,
+        allowed_models=pair.names,
+        max_output_tokens=FEW_TOKENS if form == SHORT_UNARY else None,  # type: ignore[arg-type]
+        stream_recovery="continue" if continues else "restart",
+    )
 
 
 async def ask(

@@ -14,7 +14,7 @@ from tests.fakes.dialects import openai_error
 from tests.fakes.plays import Play
 from tests.faults.pace import Pace
 from tests.faults.seen import FORMS, SIXTY, STREAM, UNARY
-from tests.faults.verdicts import Check, answered_by, exactly, failures, refused, tries, within
+from tests.faults.verdicts import Check, answered_by, exactly, failed_as, failures, refused, tries, within
 
 Plays = tuple[Play, ...]
 
@@ -164,10 +164,6 @@ FAULTS = (
 )
 
 
-def failing_both(*reasons: str, told: tuple[str, ...]) -> tuple[Check, ...]:
-    return (refused(*reasons), failures(*told), tries(6), tries(6, of_fallback=True))
-
-
 A_BOMB = gzip.compress(b" " * 50_000_000)
 
 MORE = (
@@ -255,7 +251,7 @@ MORE = (
         "X17",
         "primary and fallback fail differently",
         error("overloaded"),
-        failing_both("NO_PROVIDER_AVAILABLE", told=("overload", "overload", "credential")),
+        (refused("NO_PROVIDER_AVAILABLE"), failed_as("overload", "credential"), tries(6), tries(1, of_fallback=True)),
         fallback=error("credential"),
         answers=False,
     ),
@@ -263,7 +259,7 @@ MORE = (
         "X18",
         "no credit at the primary, a malformed request for the fallback",
         error("quota"),
-        (exactly(1, 1), *failing_both("PROVIDER_QUOTA", told=("quota", "caller_fault"))),
+        (exactly(1, 1), refused("PROVIDER_QUOTA"), failed_as("quota", "caller_fault")),
         fallback=error("bad_request"),
         answers=False,
     ),

@@ -81,6 +81,16 @@ def refused(*reasons: str) -> Check:
     return Check(f"told as {' or '.join(reasons)}", lambda seen, _pair, _pace: seen.reason in reasons)
 
 
+def failed_as(primary: str, fallback: str) -> Check:
+    """Holds where all attempts are told to have failed in a model's own way, however often it was asked."""
+
+    def holds(seen: Seen, pair: Pair, _pace: Pace) -> bool:
+        ways = {pair.primary: primary, pair.fallback: fallback}
+        return bool(seen.attempts) and all(attempt.failure == ways[attempt.model] for attempt in seen.attempts)
+
+    return Check(f"told as {primary} and {fallback}", holds)
+
+
 def failures(*expected: str) -> Check:
     """Holds where the attempts failed in these ways, one after the other."""
     return Check(
@@ -112,12 +122,10 @@ def _nothing_for_nothing(seen: Seen, _pair: Pair, _pace: Pace) -> bool:
 
 
 def _told_all(seen: Seen, pair: Pair, _pace: Pace) -> bool:
-    """Each call that reached a model is an attempt of the reply, unless the client itself called again."""
+    """Each call that reached a model is an attempt of the reply; of an error, the client may have asked again."""
     told = [attempt.model for attempt in seen.attempts]
-    return all(
-        told.count(model) >= min(len(times), 1)
-        for model, times in ((pair.primary, seen.primary), (pair.fallback, seen.fallback))
-    )
+    counts = {pair.primary: len(seen.primary), pair.fallback: len(seen.fallback)}
+    return not seen.complete or all(told.count(model) >= count for model, count in counts.items())
 
 
 # What must hold whatever the fault.

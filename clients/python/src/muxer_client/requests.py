@@ -27,6 +27,11 @@ CACHE_MODES = {
     for name, number in chat_pb2.CacheMode.items()
     if number != chat_pb2.CACHE_MODE_UNSPECIFIED
 }
+STREAM_RECOVERIES = {
+    name.removeprefix("STREAM_RECOVERY_").lower(): number
+    for name, number in chat_pb2.StreamRecovery.items()
+    if number != chat_pb2.STREAM_RECOVERY_UNSPECIFIED
+}
 
 # A prompt, whole messages, pairs of role and text, or a ready spec.
 Prompt = str | chat_pb2.CompletionSpec | Sequence[chat_pb2.Message | tuple[str, str]]
@@ -36,7 +41,7 @@ class SpecOptions(TypedDict, total=False):
     """What a completion can be asked for, by name; see CompletionSpec in chat.proto.
 
     `cache` says how the service's cache of answers is used (default, off or refresh), `cache_ttl` how long this answer
-    is kept there, in seconds.
+    is kept there, in seconds. `stream_recovery` says what becomes of a stream that is cut: fail, restart or continue.
 
     Those from `strategy` on are the fields of RoutingPolicy in routing.proto, and are added to `routing` where both are
     given: `weights` by factor (quality, cost, performance, availability), `max_latency` in seconds,
@@ -60,6 +65,7 @@ class SpecOptions(TypedDict, total=False):
     vendor_options: Mapping[str, Mapping[str, Any]]
     cache: str
     cache_ttl: float | timedelta
+    stream_recovery: str
     routing: routing_pb2.RoutingPolicy
     strategy: str
     weights: Mapping[str, float] | routing_pb2.RoutingWeights
@@ -142,6 +148,11 @@ def _set_cache_ttl(spec: chat_pb2.CompletionSpec, ttl: float | timedelta) -> Non
     spec.cache.ttl.FromTimedelta(_duration("cache_ttl", ttl))
 
 
+def _set_stream_recovery(spec: chat_pb2.CompletionSpec, wanted: str) -> None:
+    _check_known("way to recover a stream", wanted, STREAM_RECOVERIES)
+    spec.stream_recovery = STREAM_RECOVERIES[wanted]  # type: ignore[assignment]
+
+
 def _set_weights(spec: chat_pb2.CompletionSpec, weights: Mapping[str, float] | routing_pb2.RoutingWeights) -> None:
     if not isinstance(weights, routing_pb2.RoutingWeights):
         for factor in weights:
@@ -220,6 +231,7 @@ _WRITERS: dict[str, Any] = {
     "vendor_options": _set_vendor_options,
     "cache": _set_cache,
     "cache_ttl": _set_cache_ttl,
+    "stream_recovery": _set_stream_recovery,
     "routing": lambda spec, policy: spec.routing.CopyFrom(policy),
     "strategy": _set_rule("strategy"),
     "weights": _set_weights,
