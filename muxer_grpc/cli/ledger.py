@@ -202,9 +202,9 @@ def reconcile(
     """
     from muxer_grpc.cli import reconciling
 
-    lines = reconciling.read_invoice(invoice)
     allowed = reconciling.read_tolerance(tolerance, tolerance_percent)
     names = reconciling.read_names(name)
+    lines = reconciling.read_invoice(invoice)
     booked = reconciling.booked_lines(lines, provider, time_zone, admin_target, api_key, timeout)
     return reconciling.tell(
         lines, booked, allowed, provider=provider, names=names, everything=everything, as_json=as_json

@@ -265,6 +265,8 @@ class AttemptChain:
             failure.http_status,
             failure.vendor_code,
         )
+        # It is kept, and would keep every frame that it passed: a cycle, since the attempt keeps it too.
+        failure.__traceback__ = None
         if self.first_failure is None:
             self.first_failure = failure
         if continued and not attempt.started and failure.failure_class is FailureClass.CALLER_FAULT:

@@ -74,6 +74,8 @@ class HttpReply:
             async for chunk in stream:  # type: ignore[union-attr]
                 received += len(chunk)
                 if received > limit_bytes:
+                    # The failure keeps this frame, and with it all that came.
+                    pieces.clear()
                     raise ProviderFailure(FailureClass.PROTOCOL, f"a body of more than {limit_bytes} bytes")
                 pieces.append(chunk)
         return b"".join(pieces)

@@ -41,6 +41,8 @@ class Fault:
     place: str = "fake"
     # The primary is down for a time while calls go on: see outage.py.
     outage: bool = False
+    # It keeps a processor busy, and would spoil what is played beside it.
+    busy: bool = False
 
 
 def always(**changes: object) -> Callable[[Pace], Plays]:
@@ -178,13 +180,14 @@ MORE = (
         (answered_by("fallback"), tries(1)),
     ),
     Fault("X06", "headers of 1 MB", always(body=b"{}", header_bytes=1_000_000), (tries(4), answered_by("fallback"))),
-    Fault("X07", "an endless body", always(body=b"", endless=True), (tries(4), answered_by("fallback"))),
+    Fault("X07", "an endless body", always(body=b"", endless=True), (tries(4), answered_by("fallback")), busy=True),
     Fault(
         "X08",
         "an endless event",
         always(body=b"", endless=True, content_type="text/event-stream"),
         (tries(4), answered_by("fallback")),
         forms=(STREAM, UNARY),
+        busy=True,
     ),
     Fault(
         "X09",
@@ -257,7 +260,7 @@ MORE = (
     ),
     Fault(
         "X18",
-        "no credit at the primary, a malformed request for the fallback",
+        "no credit at the primary, malformed for the fallback",
         error("quota"),
         (exactly(1, 1), refused("PROVIDER_QUOTA"), failed_as("quota", "caller_fault")),
         fallback=error("bad_request"),

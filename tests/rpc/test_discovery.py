@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -68,18 +69,20 @@ async def started(port: int, *names: str) -> AsyncGenerator[FakeProvider, None]:
 
 async def test_models_of_a_server_that_starts_later_answer_as_soon_as_a_probe_has_found_them(tmp_path: Path) -> None:
     port = free_port()
-    async with running_server(settings(tmp_path, OLLAMA, port)) as server:
-        async with grpc.aio.insecure_channel(server.data.addresses[0]) as channel:
-            stub = muxer_service_pb2_grpc.MuxerServiceStub(channel)
-            request = muxer_service_pb2.CompleteRequest(spec=spec(requested_model="ollama/m1"))
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await stub.Complete(request)
-            assert told(raised.value).reason == "MODEL_NOT_FOUND"
+    async with (
+        running_server(settings(tmp_path, OLLAMA, port)) as server,
+        grpc.aio.insecure_channel(server.data.addresses[0]) as channel,
+    ):
+        stub = muxer_service_pb2_grpc.MuxerServiceStub(channel)
+        request = muxer_service_pb2.CompleteRequest(spec=spec(requested_model="ollama/m1"))
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub.Complete(request)
+        assert told(raised.value).reason == "MODEL_NOT_FOUND"
+        await probe(server.app, "ollama")
+        assert models(server.app, "ollama") == []
+        async with started(port, "m1"):
             await probe(server.app, "ollama")
-            assert models(server.app, "ollama") == []
-            async with started(port, "m1"):
-                await probe(server.app, "ollama")
-                reply = await stub.Complete(request)
+            reply = await stub.Complete(request)
     assert (reply.summary.provider, reply.summary.selected_model) == ("ollama", "ollama/m1")
     assert reply.decision.price_book_version != ""
 
@@ -192,12 +195,24 @@ async def test_models_are_taken_up_later_where_their_prices_cannot_be_kept_now(t
         assert "litellm/m2" in app.prices.models
 
 
+def every(chosen: Settings, seconds: float) -> Settings:
+    resilience = chosen.resilience.model_copy(update={"probe_seconds": seconds})
+    return chosen.model_copy(update={"resilience": resilience})
+
+
+async def test_the_service_probes_by_itself_at_the_configured_interval(tmp_path: Path) -> None:
+    port = free_port()
+    async with open_app(every(settings(tmp_path, OLLAMA, port), 0.01)) as app, started(port, "m1"):
+        while not models(app, "ollama"):
+            await asyncio.sleep(0.005)
+
+
 async def test_without_an_interval_nobody_is_probed(tmp_path: Path) -> None:
-    chosen = settings(tmp_path)
-    chosen = chosen.model_copy(update={"resilience": chosen.resilience.model_copy(update={"probe_seconds": 0.0})})
-    async with open_app(chosen) as app:
+    async with fake_provider() as fake, open_app(every(settings(tmp_path, OLLAMA, fake.port), 0.0)) as app:
+        listed = len(fake.received)
+        await asyncio.sleep(0)
         assert app.control.probes is not None
-        assert app.control.probes.due_at("sandbox") is None
-    async with open_app(settings(tmp_path)) as app:
-        assert app.control.probes is not None
-        assert app.control.probes.due_at("sandbox") is None or app.control.probes.due_at("sandbox")
+        assert [app.control.probes.due_at(name) for name in ("ollama", "sandbox")] == [None, None]
+        # Another configuration begins it, as a reload does.
+        app.control.reconfigure(every(settings(tmp_path, OLLAMA, fake.port), 0.01))
+        await fake.wait_until_called(listed + 1)

@@ -210,6 +210,15 @@ async def test_without_a_retry_in_the_budget_the_same_model_is_not_asked_again()
     assert chain.stage.asked == ["a/one", "b/two"]
 
 
+async def test_a_failure_that_was_made_good_keeps_nothing_alive() -> None:
+    """Its traceback would keep all that the attempt had read, until the collector comes by."""
+    chain = Chain(Stage({"a/one": [[TextDelta("Hel"), failing(TIMEOUT)]], "b/two": [saying("Hello")]}))
+    await chain.run()
+    failure = chain.chain.attempts[0].failure
+    assert failure is not None
+    assert failure.__traceback__ is None
+
+
 async def test_a_retry_is_taken_from_the_budget_and_a_fallback_is_not() -> None:
     retries = RetryBudget(0.0, 1.0)
     chain = Chain(Stage({"a/one": [[failing(TIMEOUT)]], "b/two": [saying("Hello")]}), retries=retries)
