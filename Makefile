@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PYTHON ?= python3
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test endure check eval train stubs contract-check contract-release bench format lock settings-doc clean
+.PHONY: help run test faults endure check eval train stubs contract-check contract-release bench format lock settings-doc clean
 
 help: ## Shows this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ run: $(VENV)/.run ## Sets up what is missing and serves on 127.0.0.1:50051 (ARGS
 test: $(VENV)/.dev ## Sets up what is missing and runs all tests (ARGS="-k name" passes options on)
 	@.make/services
 	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+faults: $(VENV)/.dev ## Plays every fault of providers at full timings and prints the scorecard (ARGS="--runs 3")
+	$(PY) -m tests.faults $(ARGS)
 
 endure: $(VENV)/.dev ## Kills, cuts and starves the service for longer than the tests do
 	@.make/services
@@ -76,5 +79,5 @@ $(VENV)/.dev: pyproject.toml .lock/dev.txt .make/setup clients/stubs/pyproject.t
 	@PYTHON=$(PYTHON) .make/setup dev
 
 clean: ## Removes everything that can be made again
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-result.json
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-result.json faults-result.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -108,6 +108,55 @@ async def test_a_refused_prefill_is_no_other_refusal(fake: FakeProvider) -> None
     assert (await ask(fake, "no-prefill", role="assistant"))[0] == 400
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_begun_answer_is_continued_or_sent_again(fake: FakeProvider, stream: bool) -> None:
+    fake.script("m", Play(), Play(echoes=True))
+    said = []
+    for _ in range(2):
+        body = {"model": "m", "stream": stream, "messages": [{"role": "assistant", "content": "Hell"}]}
+        said.append((await exchange(fake, "POST /v1/chat/completions", json.dumps(body).encode()))[1])
+    continued, echoed = said
+    assert b"Hel" not in continued
+    assert "wörld".encode() in continued
+    assert b"Hel" in echoed
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_cut_within_a_character_leaves_half_of_it(fake: FakeProvider, stream: bool) -> None:
+    fake.script("m", Play(cut_in_character=True))
+    _, sent = await ask(fake, "m", stream=stream)
+    assert sent.endswith("wö".encode()[:-1])
+
+
+async def test_a_whole_reply_is_cut_where_as_much_of_its_stream_would_be(fake: FakeProvider) -> None:
+    fake.script("m", Play(of_tokens(60)), Play(of_tokens(60), cut_after=31))
+    _, whole = await ask(fake, "m")
+    _, cut = await ask(fake, "m")
+    assert whole.startswith(cut)
+    assert 0.4 < len(cut) / len(whole) < 0.6
+
+
+async def test_a_held_line_stays_open_until_its_caller_leaves(fake: FakeProvider) -> None:
+    fake.script("m", Play(holds=True))
+    reader, writer = await asyncio.open_connection("127.0.0.1", fake.port)
+    body = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}).encode()
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    await reader.readuntil(b"[DONE]\n\n\r\n")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await reader.read(1)
+    assert fake.open_connections == 1
+    writer.close()
+    await fake.wait_until_idle()
+
+
+async def test_when_calls_came_is_kept(fake: FakeProvider) -> None:
+    before = time.monotonic()
+    for _ in range(2):
+        await ask(fake, "m")
+    assert before <= fake.times["m"][0] <= fake.times["m"][1] <= time.monotonic()
+
+
 async def test_an_unknown_path_is_not_found(fake: FakeProvider) -> None:
     assert (await exchange(fake, "POST /nowhere", b"{}"))[0] == 404
 

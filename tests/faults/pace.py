@@ -15,6 +15,8 @@ class Pace:
     slow_first_token: float
     stall: float
     trickle: float
+    # Between two pieces of a slow answer: of all sixty it is longer than any timer, of one much shorter.
+    steady: float
     outage: float
     # How calls follow each other during an outage.
     calls: int
@@ -52,6 +54,7 @@ FULL = Pace(
     slow_first_token=20.0,
     stall=30.0,
     trickle=1.0,
+    steady=0.3,
     outage=60.0,
     calls=20,
     interval=4.0,
@@ -75,6 +78,7 @@ SHORT = Pace(
     slow_first_token=30.0,
     stall=30.0,
     trickle=0.02,
+    steady=0.04,
     outage=1.6,
     calls=20,
     interval=0.16,

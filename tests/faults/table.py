@@ -124,7 +124,7 @@ FAULTS = (
             failures("content_filter"),
             Check(
                 "the provider's own code reaches the caller",
-                lambda seen, _pair, _pace: seen.attempts[0].vendor_code == "content_policy_violation",
+                lambda seen, _pair, _pace: [a.vendor_code for a in seen.attempts] == ["content_policy_violation"],
             ),
         ),
         answers=False,
@@ -137,7 +137,7 @@ FAULTS = (
             answered_by("fallback"),
             Check(
                 "the first failure is told first",
-                lambda seen, _pair, _pace: seen.attempts[0].failure == "transient",
+                lambda seen, _pair, _pace: [a.failure for a in seen.attempts][:1] == ["transient"],
             ),
         ),
         fallback=always(refuses_prefill=True),
@@ -204,8 +204,9 @@ MORE = (
     Fault(
         "X11",
         "a redirect, which nobody follows",
-        always(status=307, body=b"", headers=(("location", "http://127.0.0.1:1/v1/chat/completions"),)),
-        (tries(4), answered_by("fallback")),
+        always(status=307, body=b"", headers=(("location", "/v1/chat/completions"),)),
+        # Following it would come back to the same place.
+        (exactly(2, 1), answered_by("fallback")),
     ),
     Fault(
         "X12",
@@ -327,4 +328,16 @@ MORE = (
     ),
 )
 
-ALL = (*FAULTS, *MORE)
+# What is no fault is not taken for one.
+NO_FAULTS = (
+    Fault("N01", "nothing is wrong", always(), (exactly(1, 0),)),
+    Fault(
+        "N02",
+        "slow and steady, for longer than any silence may be",
+        lambda pace: (replace(WELL, pause=pace.steady),),
+        (exactly(1, 0),),
+        forms=(STREAM, UNARY),
+    ),
+)
+
+ALL = (*FAULTS, *MORE, *NO_FAULTS)

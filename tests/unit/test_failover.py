@@ -10,14 +10,13 @@ import pytest
 from muxer_grpc.domain.catalogue import Model
 from muxer_grpc.domain.chat import JsonFormat
 from muxer_grpc.domain.completion import AttemptSwitched, ReasoningDelta, TextDelta, ToolCallDelta
-from muxer_grpc.domain.errors import DeadlineExceeded, FailureClass, ProviderFailure
+from muxer_grpc.domain.errors import FailureClass, ProviderFailure
 from muxer_grpc.domain.resilience.attempts import AttemptRules
-from muxer_grpc.domain.resilience.breaker import BreakerState
 from muxer_grpc.domain.resilience.health import Health
 from muxer_grpc.domain.resilience.retry_budget import RetryBudget
 from muxer_grpc.domain.routing.policy import StreamRecovery
 from muxer_grpc.pipeline.failover import USUAL_REST
-from tests.unit.chained import ONE, Chain, Stage, Step, continued_text, failing, saying
+from tests.unit.chained import ONE, Chain, Stage, continued_text, failing, saying
 from tests.unit.domain.fleet_of import candidate
 from tests.unit.test_routing import asked
 
@@ -279,113 +278,6 @@ async def test_what_continues_an_answer_may_write_what_is_left_of_its_bound() ->
     )
     await chain.run()
     assert [request.max_output_tokens for request in chain.stage.requests] == [150, 50]
-
-
-# Time
-
-
-async def test_a_model_that_stays_silent_is_left_for_another() -> None:
-    rules = AttemptRules(first_wait=0.0, first_token_seconds=0.01)
-    chain = Chain(Stage({"a/one": [[asyncio.Event()]], "b/two": [saying("Hello")]}), rules=rules)
-    await chain.run()
-    assert chain.stage.asked == ["a/one", "b/two"]
-    assert chain.chain.attempts[0].failure is not None
-    assert chain.chain.attempts[0].failure.failure_class is TIMEOUT
-    assert chain.stage.open == 0
-
-
-async def test_a_model_that_falls_silent_is_left_for_another() -> None:
-    rules = AttemptRules(first_wait=0.0, first_token_seconds=60.0, gap_seconds=0.01)
-    play: list[Step] = [TextDelta("Hel"), asyncio.Event()]
-    chain = Chain(Stage({"a/one": [play], "b/two": [saying("Hello")]}), rules=rules)
-    await chain.run()
-    assert [switch.failure_class for switch in chain.switches] == [TIMEOUT]
-    assert chain.text == "Hello"
-
-
-async def test_a_slow_caller_is_no_silence_of_the_provider() -> None:
-    """How long the caller takes is longer than the provider may be silent; its own silence after that is short."""
-    rules = AttemptRules(first_wait=0.0, first_token_seconds=60.0, gap_seconds=0.4)
-    short_silence = asyncio.Event()
-    chain = Chain(Stage({"a/one": [[TextDelta("Hel"), short_silence, TextDelta("lo"), *saying()]]}), rules=rules)
-    events = []
-    async for event in chain.chain.deltas(chain.limit):
-        events.append(event)
-        if event == TextDelta("Hel"):
-            await asyncio.sleep(0.5)
-            asyncio.get_running_loop().call_later(0.12, short_silence.set)
-    chain.limit.close()
-    assert events == [TextDelta("Hel"), TextDelta("lo")]
-
-
-async def test_where_no_other_could_step_in_silence_is_waited_for() -> None:
-    rules = AttemptRules(first_wait=0.0, first_token_seconds=0.01)
-    late = asyncio.Event()
-    chain = Chain(Stage({"a/one": [[late, *saying("Hello")]]}), candidates=(ONE,), rules=rules)
-    asyncio.get_running_loop().call_later(0.05, late.set)
-    await chain.run()
-    assert chain.text == "Hello"
-
-
-async def test_the_deadline_ends_it_amid_an_attempt_and_the_attempt_is_closed() -> None:
-    chain = Chain(Stage({"a/one": [[TextDelta("Hel"), asyncio.Event()]]}), candidates=(ONE,), seconds=0.02)
-    with pytest.raises(DeadlineExceeded):
-        await chain.run()
-    assert chain.stage.open == 0
-
-
-async def half_open(model: Model) -> Health:
-    """Gives a health in which the next call of a model is its probe."""
-    health = Health()
-    health.failed(model, FailureClass.RATE_LIMIT, asyncio.get_running_loop().time() - 5.0)
-    return health
-
-
-async def test_a_caller_that_leaves_amid_an_attempt_gives_the_probe_back() -> None:
-    health = await half_open(ONE.model)
-    chain = Chain(Stage({"a/one": [[TextDelta("Hel"), asyncio.Event()]]}), candidates=(ONE,), health=health)
-    task = asyncio.create_task(chain.run())
-    while not chain.events:
-        await asyncio.sleep(0)
-    assert not health.admits(ONE.model, asyncio.get_running_loop().time())
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert health.admits(ONE.model, asyncio.get_running_loop().time())
-    assert chain.stage.open == 0
-
-
-async def test_a_caller_that_leaves_during_a_wait_gives_the_probe_back() -> None:
-    health = Health()
-    limited = failing(FailureClass.RATE_LIMIT, retry_after_seconds=600.0)
-    chain = Chain(Stage({"a/one": [[limited]]}), candidates=(ONE,), health=health)
-    task = asyncio.create_task(chain.run())
-    while not health.resting(asyncio.get_running_loop().time()):
-        await asyncio.sleep(0)
-    later = asyncio.get_running_loop().time() + 601.0
-    # The retry is promised the probe.
-    assert not health.admits(ONE.model, later)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert health.admits(ONE.model, later)
-
-
-async def test_a_success_closes_the_breaker() -> None:
-    health = await half_open(ONE.model)
-    chain = Chain(Stage({"a/one": [saying("Hello")]}), candidates=(ONE,), health=health)
-    await chain.run()
-    assert health.of_models(["a/one"], asyncio.get_running_loop().time())[0].state is BreakerState.CLOSED
-
-
-async def test_failures_open_the_breaker_for_completions_to_come() -> None:
-    health = Health()
-    for _ in range(2):
-        chain = Chain(Stage({"a/one": [[failing()]], "b/two": [saying("Hello")]}), health=health)
-        await chain.run()
-    chain = Chain(Stage({"b/two": [saying("Hello")]}), health=health)
-    await chain.run()
-    assert chain.stage.asked == ["b/two"]
 
 
 # How a vendor is asked
