@@ -59,8 +59,8 @@ async def test_a_reload_takes_over_what_needs_no_restart_and_calls_go_on(tmp_pat
         assert set((await strategies(service.target)).values()) == {"cost"}
         configure(
             tmp_path,
-            '[routing]\ndefault_strategy = "performance"\n[resilience]\nmax_attempts = 2\n[server]\nreflection = false\n'
-            '[log]\nlevel = "warning"\n',
+            '[routing]\ndefault_strategy = "performance"\n[resilience]\nmax_attempts = 2\n'
+            '[server]\nreflection = false\n[log]\nlevel = "warning"\n',
         )
         hang_up(service)
         await told(service, "after a restart: server.reflection")
