@@ -23,7 +23,6 @@ MODELS = ("plain", "tokens-200", "delay-40")
 AT_ONCE = 4
 CALLERS = 6
 KILLS = 400 if LONG else 50
-LEASE_SECONDS = 1
 
 
 async def live_and_die(folder: Path, settings: dict[str, str], seen: Seen, chance: random.Random) -> None:
