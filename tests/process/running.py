@@ -90,7 +90,7 @@ async def muxer(folder: Path, *options: str, upstream: str = "", **variables: st
         )
         try:
             assert process.stdout is not None
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 line = await process.stdout.readline()
             assert line, log.read_text()
             yield Process(process, json.loads(line), log)
