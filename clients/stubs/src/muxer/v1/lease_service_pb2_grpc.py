@@ -27,8 +27,8 @@ if _version_not_supported:
 
 class LeaseServiceStub:
     """Keeps leases of money: an amount that budgets hold for many calls together, as those of an agent's run or of a batch.
-    Served on the data listener. A caller acts on its own leases; an admin on those of its tenant, or of all tenants where
-    it acts on all.
+    Served on the data listener. A caller acts on its own leases; an admin on those of its tenant, or of all tenants
+    where it acts on all.
     """
 
     def __init__(self, channel):
@@ -61,8 +61,8 @@ class LeaseServiceStub:
 
 class LeaseServiceServicer:
     """Keeps leases of money: an amount that budgets hold for many calls together, as those of an agent's run or of a batch.
-    Served on the data listener. A caller acts on its own leases; an admin on those of its tenant, or of all tenants where
-    it acts on all.
+    Served on the data listener. A caller acts on its own leases; an admin on those of its tenant, or of all tenants
+    where it acts on all.
     """
 
     def CreateMoneyLease(self, request, context):
@@ -129,8 +129,8 @@ def add_LeaseServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class LeaseService:
     """Keeps leases of money: an amount that budgets hold for many calls together, as those of an agent's run or of a batch.
-    Served on the data listener. A caller acts on its own leases; an admin on those of its tenant, or of all tenants where
-    it acts on all.
+    Served on the data listener. A caller acts on its own leases; an admin on those of its tenant, or of all tenants
+    where it acts on all.
     """
 
     @staticmethod

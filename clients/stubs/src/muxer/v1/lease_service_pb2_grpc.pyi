@@ -28,8 +28,8 @@ GRPC_VERSION: str
 
 class LeaseServiceStub:
     """Keeps leases of money: an amount that budgets hold for many calls together, as those of an agent's run or of a batch.
-    Served on the data listener. A caller acts on its own leases; an admin on those of its tenant, or of all tenants where
-    it acts on all.
+    Served on the data listener. A caller acts on its own leases; an admin on those of its tenant, or of all tenants
+    where it acts on all.
     """
 
     @_typing.overload
@@ -53,8 +53,8 @@ class LeaseServiceStub:
 @_typing.type_check_only
 class LeaseServiceAsyncStub(LeaseServiceStub):
     """Keeps leases of money: an amount that budgets hold for many calls together, as those of an agent's run or of a batch.
-    Served on the data listener. A caller acts on its own leases; an admin on those of its tenant, or of all tenants where
-    it acts on all.
+    Served on the data listener. A caller acts on its own leases; an admin on those of its tenant, or of all tenants
+    where it acts on all.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -74,8 +74,8 @@ class LeaseServiceAsyncStub(LeaseServiceStub):
 
 class LeaseServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps leases of money: an amount that budgets hold for many calls together, as those of an agent's run or of a batch.
-    Served on the data listener. A caller acts on its own leases; an admin on those of its tenant, or of all tenants where
-    it acts on all.
+    Served on the data listener. A caller acts on its own leases; an admin on those of its tenant, or of all tenants
+    where it acts on all.
     """
 
     @_abc_1.abstractmethod

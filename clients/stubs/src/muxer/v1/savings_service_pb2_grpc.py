@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class SavingsServiceStub:
-    """Tells what tenants would save by which change. Served on the admin listener. A principal of the tenant `muxer` sees all
-    tenants, any other its own.
+    """Tells what tenants would save by which change. Served on the admin listener. A principal of the tenant `muxer` sees
+    all tenants, any other its own.
     """
 
     def __init__(self, channel):
@@ -44,8 +44,8 @@ class SavingsServiceStub:
 
 
 class SavingsServiceServicer:
-    """Tells what tenants would save by which change. Served on the admin listener. A principal of the tenant `muxer` sees all
-    tenants, any other its own.
+    """Tells what tenants would save by which change. Served on the admin listener. A principal of the tenant `muxer` sees
+    all tenants, any other its own.
     """
 
     def GetSavings(self, request, context):
@@ -73,8 +73,8 @@ def add_SavingsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SavingsService:
-    """Tells what tenants would save by which change. Served on the admin listener. A principal of the tenant `muxer` sees all
-    tenants, any other its own.
+    """Tells what tenants would save by which change. Served on the admin listener. A principal of the tenant `muxer` sees
+    all tenants, any other its own.
     """
 
     @staticmethod

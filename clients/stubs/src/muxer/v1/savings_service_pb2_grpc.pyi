@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SavingsServiceStub:
-    """Tells what tenants would save by which change. Served on the admin listener. A principal of the tenant `muxer` sees all
-    tenants, any other its own.
+    """Tells what tenants would save by which change. Served on the admin listener. A principal of the tenant `muxer` sees
+    all tenants, any other its own.
     """
 
     @_typing.overload
@@ -42,8 +42,8 @@ class SavingsServiceStub:
 
 @_typing.type_check_only
 class SavingsServiceAsyncStub(SavingsServiceStub):
-    """Tells what tenants would save by which change. Served on the admin listener. A principal of the tenant `muxer` sees all
-    tenants, any other its own.
+    """Tells what tenants would save by which change. Served on the admin listener. A principal of the tenant `muxer` sees
+    all tenants, any other its own.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -53,8 +53,8 @@ class SavingsServiceAsyncStub(SavingsServiceStub):
     """
 
 class SavingsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Tells what tenants would save by which change. Served on the admin listener. A principal of the tenant `muxer` sees all
-    tenants, any other its own.
+    """Tells what tenants would save by which change. Served on the admin listener. A principal of the tenant `muxer` sees
+    all tenants, any other its own.
     """
 
     @_abc_1.abstractmethod
