@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import signal
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from google.protobuf import json_format
@@ -20,15 +22,19 @@ from muxer_grpc.cli.steering import steering
 from tests.process.running import Process, clean_environment, muxer
 
 
-async def typed(service: Process, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
-    """Runs a command against the service; gives the exit code, stdout and stderr."""
-    variables = {"MUXER_TARGET": service.target, "MUXER_ADMIN_TARGET": service.admin_target}
+def variables_of(service: Process) -> dict[str, str]:
+    """Gives the variables by which commands find the service."""
+    return {"MUXER_TARGET": service.target, "MUXER_ADMIN_TARGET": service.admin_target}
+
+
+async def typed_in_a_shell(service: Process, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
+    """Runs a command against the service as a process; gives the exit code, stdout and stderr."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "muxer_grpc",
         *arguments,
-        env=clean_environment(**variables),
+        env=clean_environment(**variables_of(service)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -37,11 +43,13 @@ async def typed(service: Process, *arguments: str, stdin: str = "") -> tuple[int
     return process.returncode or 0, out.decode(), err.decode()
 
 
-async def run_here(service: Process, *arguments: str) -> tuple[int, str, str]:
-    """Does as `typed`, without a process for each command: many commands take a second then, not one each."""
+async def typed(service: Process, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
+    """Does as `typed_in_a_shell`, without a process for each command: many take a second then, not one each."""
     out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        code = await asyncio.to_thread(run, [*arguments, "--target", service.target])
+    environment = mock.patch.dict(os.environ, clean_environment(**variables_of(service)), clear=True)
+    standard_input = mock.patch("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+    with environment, standard_input, redirect_stdout(out), redirect_stderr(err):
+        code = await asyncio.to_thread(run, list(arguments))
     return code, out.getvalue(), err.getvalue()
 
 
@@ -50,7 +58,7 @@ async def test_a_session_at_the_command_line(tmp_path: Path) -> None:
     schema = tmp_path / "schema.json"
     schema.write_text('{"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}')
     async with muxer(tmp_path) as service:
-        code, out, err = await typed(service, "complete", "hello there")
+        code, out, err = await typed_in_a_shell(service, "complete", "hello there")
         assert (code, "simulated answer" in out) == (0, True)
         assert err.startswith("sandbox/sandbox-economy: complete, ")
         assert "$0.0000" in err
@@ -106,7 +114,7 @@ def first_words(table: str, heading: str) -> list[list[str]]:
 async def test_a_person_steers_the_choice_and_sees_why(tmp_path: Path) -> None:
     async with muxer(tmp_path) as service:
         weights = ("--weights", "quality=0.5,cost=0.3", "--weights", "availability=0.2")
-        code, out, err = await run_here(service, "route", HARD, *weights, "--max-latency", "8")
+        code, out, err = await typed(service, "route", HARD, *weights, "--max-latency", "8")
         assert (code, err) == (0, "")
         chosen, why, empty, how, task, *_ = out.splitlines()
         assert why.startswith(f"{chosen}: ")
@@ -121,19 +129,19 @@ async def test_a_person_steers_the_choice_and_sees_why(tmp_path: Path) -> None:
         assert estimates["sandbox/sandbox-economy"][0] == "economy"
         assert [row[:2] for row in first_words(out, "excluded")] == [["sandbox/sandbox-premium", "latency_ceiling"]]
 
-        code, out, _ = await run_here(service, "route", HARD, *weights, "--max-latency", "8", "--json")
+        code, out, _ = await typed(service, "route", HARD, *weights, "--max-latency", "8", "--json")
         raw = json_format.ParseDict(json.loads(out), routing_pb2.RouteDecision())
         assert (code, raw.selected_model, len(raw.exclusions)) == (0, chosen, 1)
         assert [f.weight for f in raw.candidates[0].factors] == pytest.approx([0.5, 0.3, 0.2])
 
         for options, selected in STEERED.items():
-            code, out, err = await run_here(service, "route", HARD, *options)
+            code, out, err = await typed(service, "route", HARD, *options)
             assert (code, err, out.splitlines()[0]) == (0, "", selected), options
-            code, _, err = await run_here(service, "complete", HARD, "--no-stream", *options)
+            code, _, err = await typed(service, "complete", HARD, "--no-stream", *options)
             assert (code, err.partition(":")[0]) == (0, selected), options
 
         for options, (expected, told) in MISTAKEN.items():
-            code, out, err = await run_here(service, "route", "hi", *options)
+            code, out, err = await typed(service, "route", "hi", *options)
             assert (code, out) == (expected, "")
             assert told in err, options
 
@@ -162,17 +170,17 @@ MISTAKEN = {
 async def test_a_decision_that_route_printed_is_taken_up_by_its_id(tmp_path: Path) -> None:
     async with muxer(tmp_path) as service:
         options = ("--strategy", "round_robin")
-        _, out, _ = await run_here(service, "route", HARD, *options)
+        _, out, _ = await typed(service, "route", HARD, *options)
         decision_id, chosen = out.splitlines()[3].split()[1].rstrip(","), out.splitlines()[0]
-        await run_here(service, "complete", "hi", *options)
+        await typed(service, "complete", "hi", *options)
         given = (*options, "--decision-id", decision_id)
-        code, out, _ = await run_here(service, "complete", HARD, *given, "--json")
+        code, out, _ = await typed(service, "complete", HARD, *given, "--json")
         assert (code, json.loads(out)["decision"]["decision_id"]) == (0, decision_id)
-        code, _, err = await run_here(service, "complete", HARD, *given)
+        code, _, err = await typed(service, "complete", HARD, *given)
         assert (code, err.partition(":")[0]) == (0, chosen)
-        code, _, err = await run_here(service, "complete", "another prompt", *given)
+        code, _, err = await typed(service, "complete", "another prompt", *given)
         assert (code, err.splitlines()[0].startswith("muxer: INVALID_REQUEST: decision_id: ")) == (1, True)
-        code, out, err = await run_here(service, "complete", HARD, "--decision-id", "dec_nobody")
+        code, out, err = await typed(service, "complete", HARD, "--decision-id", "dec_nobody")
         assert (code, out, err.startswith("muxer: DECISION_EXPIRED: ")) == (1, "", True)
 
 

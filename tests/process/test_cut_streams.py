@@ -15,11 +15,11 @@ from muxer.v1 import chat_pb2, muxer_service_pb2, muxer_service_pb2_grpc
 from muxer_grpc.storage.database import Database
 from tests.fakes.provider import fake_provider
 from tests.process.callers import COMPLETE, connected, named_spec, names_at
-from tests.process.replicas import replica, variables
+from tests.process.replicas import LONG, replica, variables
 from tests.storage.reckoning import Row, differences, read_books
 from tests.storage.records import add_budget, budget
 
-STREAMS = 5_000
+STREAMS = 5_000 if LONG else 1_000
 AT_ONCE = 100
 CUTS = ("cut-0", "cut-1", "cut-7", "cut-30", "cut-59")
 MODELS = ("stall-0", "stall-5", "stall-20", "tokens-200", "plain", "delay-30", *CUTS)

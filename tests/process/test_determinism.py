@@ -17,7 +17,7 @@ from muxer.v1 import (
 from tests.process.running import Process, muxer
 from tests.rpc.mixed_specs import STRATEGIES, Fleet, mixed_specs
 
-SPECS = 40
+SPECS = 20
 # Keys that open nothing: they make the vendors' models eligible, and Route calls nobody.
 KEYS = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "MISTRAL_API_KEY", "XAI_API_KEY"), "not-a-key")
 

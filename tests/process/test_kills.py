@@ -22,7 +22,7 @@ from tests.storage.records import SECOND, add_budget, budget
 MODELS = ("plain", "tokens-200", "delay-40")
 AT_ONCE = 4
 CALLERS = 6
-KILLS = 400 if LONG else 50
+KILLS = 400 if LONG else 12
 
 
 async def live_and_die(folder: Path, settings: dict[str, str], seen: Seen, chance: random.Random) -> None:
