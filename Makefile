@@ -16,14 +16,14 @@ run: $(VENV)/.run ## Sets up what is missing and serves on 127.0.0.1:50051 (ARGS
 
 test: $(VENV)/.dev ## Sets up what is missing and runs all tests (ARGS="-k name" passes options on)
 	@.make/services
-	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadgroup --max-worker-restart 1 $(ARGS)
 
 faults: $(VENV)/.dev ## Plays every fault of providers at full timings and prints the scorecard (ARGS="--runs 3")
 	$(PY) -m tests.faults $(ARGS)
 
 endure: $(VENV)/.dev ## Kills, cuts and starves the service for longer than the tests do
 	@.make/services
-	TEST_LONG=1 $(PY) -m pytest -n 2 --dist loadgroup -m slow tests/process $(ARGS)
+	TEST_LONG=1 $(PY) -m pytest -n 2 --dist loadgroup -m slow -o faulthandler_timeout=4000 tests/process $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, contract lint and breaking check, stubs and settings table fresh
 	$(VENV)/bin/ruff format --check .

@@ -47,7 +47,7 @@ async def contradictions(database: Database) -> list[object]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600 if LONG else 600)
+@pytest.mark.timeout(3_600 if LONG else 300)
 async def test_whoever_is_killed_at_whatever_moment_the_books_are_right(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
