@@ -18,7 +18,7 @@ from muxer_grpc.bootstrap_control import Control, control_of, followed, probed
 from muxer_grpc.bootstrap_discovery import Discovery
 from muxer_grpc.bootstrap_identity import open_identity
 from muxer_grpc.bootstrap_prices import kept_current, price_sources
-from muxer_grpc.bootstrap_providers import ConfiguredProvider, catalogue_of, configure_all
+from muxer_grpc.bootstrap_providers import ConfiguredProvider, catalogue_of, configure_all, endpoints_of
 from muxer_grpc.bootstrap_rate_limits import open_rate_limits
 from muxer_grpc.bootstrap_reports import lease_services, report_services
 from muxer_grpc.bootstrap_storage import Storage, open_storage
@@ -41,12 +41,14 @@ from muxer_grpc.pipeline.response_cache import Answers
 from muxer_grpc.pipeline.surroundings import Surroundings
 from muxer_grpc.profiles_file import ProfilesFile
 from muxer_grpc.rpc.listener import Servicer
+from muxer_grpc.rpc.metrics import Metrics, ProcessFacts
 from muxer_grpc.rpc.servicers import caching
 from muxer_grpc.rpc.servicers import prices as price_service
 from muxer_grpc.rpc.servicers.catalogue import CatalogueServicer
-from muxer_grpc.rpc.servicers.muxer import MuxerServicer, ProcessFacts
+from muxer_grpc.rpc.servicers.muxer import MuxerServicer
 from muxer_grpc.settings import Settings
 from muxer_grpc.storage.database import Database
+from muxer_grpc.storage.fleet_figures import FleetFiguresTable
 from muxer_grpc.storage.price_books import PriceBookTable
 
 # Seeded by the system, once per process: an id must be unique, and nobody is kept out by not guessing it.
@@ -80,13 +82,17 @@ class App:
     admin_services: Mapping[str, Servicer] = field(default_factory=dict)
     data_services: Mapping[str, Servicer] = field(default_factory=dict)
     alert_feed: AlertFeed | None = None
+    # What telemetry asks for its figures.
+    storage: Storage | None = None
+    answers: Answers | None = None
+    endpoints: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 
 @asynccontextmanager
-async def open_app(settings: Settings) -> AsyncGenerator[App, None]:
+async def open_app(settings: Settings, instance_id: str = "") -> AsyncGenerator[App, None]:
     """Builds the application, and closes its connections on leaving."""
     configured = await configure_all(settings)
-    instance_id = new_id()
+    instance_id = instance_id or new_id()
     try:
         providers = {c.entry.name: c.provider for c in configured if c.provider is not None}
         async with (
@@ -114,7 +120,8 @@ async def open_app(settings: Settings) -> AsyncGenerator[App, None]:
                 followed(app.control.feed),
                 probed(app.control, discovery, settings.resilience.probe_seconds, _random.random),
             ):
-                yield replace(app, identity=identity)
+                found = endpoints_of(configured)
+                yield replace(app, identity=identity, storage=storage, answers=answers, endpoints=found)
     finally:
         await _close(configured)
 
@@ -190,12 +197,12 @@ def assemble(
         answers=answers,
         now=now,
     )
-    pipeline, facts = Pipeline(around), ProcessFacts(__version__, instance_id or new_id(), time.time())
+    pipeline, facts = Pipeline(around), ProcessFacts(__version__, instance_id or new_id(), now())
     return App(
         catalogue=profiles.catalogue,
         pipeline=pipeline,
         figures=figures,
-        muxer=MuxerServicer(pipeline, fleet, figures, facts, caches=answers is not None, health=resilience.health),
+        muxer=MuxerServicer(pipeline, fleet, _metrics(figures, around, facts, database), caches=answers is not None),
         catalogue_service=CatalogueServicer(fleet, editor),
         profiles=editor,
         prices=updates,
@@ -208,6 +215,14 @@ def assemble(
         data_services={} if storage is None else _data_services(chosen, storage, now),
         alert_feed=None if storage is None else storage.alert_feed,
     )
+
+
+def _metrics(figures: Figures, around: Surroundings, facts: ProcessFacts, database: Database | None) -> Metrics:
+    """Builds what tells figures, those of the cache of answers too."""
+    if around.answers is not None:
+        around.answers.observer = figures
+    ledger = None if database is None else FleetFiguresTable(database)
+    return Metrics(around.fleet, figures, facts, around.resilience.health, around.now, ledger)
 
 
 def _price_updates(

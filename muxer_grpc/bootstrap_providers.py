@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from muxer_grpc.domain.catalogue import Catalogue, Model, ProviderEntry, fleet_version, version_of
 from muxer_grpc.domain.errors import ProviderFailure
@@ -68,6 +69,16 @@ def catalogue_of(configured: Iterable[ConfiguredProvider]) -> Catalogue:
         version=fleet_version(models, entries),
         price_book_version=version_of("prices", prices),
     )
+
+
+def endpoints_of(configured: Iterable[ConfiguredProvider]) -> Mapping[str, tuple[str, int]]:
+    """Gives the host and the port of each provider that is called over the network."""
+    found = {}
+    for each in configured:
+        parts = urlsplit(each.address)
+        if parts.hostname:
+            found[each.entry.name] = (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+    return found
 
 
 async def configure_all(settings: Settings) -> list[ConfiguredProvider]:

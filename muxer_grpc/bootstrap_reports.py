@@ -11,6 +11,7 @@ from muxer_grpc.domain.budgeting import MICROSECONDS, BudgetAlert
 from muxer_grpc.domain.ledger_check import LedgerCheck
 from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.pipeline.alert_feed import AlertFeed
+from muxer_grpc.rpc.exploring import DecisionExplorer
 from muxer_grpc.rpc.listener import Servicer
 from muxer_grpc.rpc.servicers import alerts, decisions, leases, ledger, savings, usage
 from muxer_grpc.settings import Settings
@@ -23,6 +24,8 @@ from muxer_grpc.storage.entries import EntryTable
 from muxer_grpc.storage.ledger_check import LedgerCheckTable
 from muxer_grpc.storage.migrating import check_ready
 from muxer_grpc.storage.money_leases import MoneyLeaseTable
+from muxer_grpc.storage.past_decisions import PastDecisionTable
+from muxer_grpc.storage.price_books import PriceBookTable
 from muxer_grpc.storage.reports import UsageTable
 from muxer_grpc.storage.spending import SpendingTable
 from muxer_grpc.storage.sweeper import CLOCK_SLACK
@@ -43,7 +46,12 @@ def report_services(
         ledger.SERVICE: ledger.LedgerServicer(
             EntryTable(database), LedgerCheckTable(database), grace_us(settings), now
         ),
-        decisions.SERVICE: decisions.DecisionServicer(DecisionTable(database)),
+        decisions.SERVICE: decisions.DecisionServicer(
+            DecisionTable(database),
+            DecisionExplorer(
+                PastDecisionTable(database), EntryTable(database), PriceBookTable(database), lambda: fleet.catalogue
+            ),
+        ),
         alerts.SERVICE: alerts.AlertServicer(AlertTable(database), feed),
         savings.SERVICE: savings.SavingsServicer(SpendingTable(database), lambda: fleet.catalogue),
     }

@@ -38,6 +38,7 @@ class Storage:
     books: Bookkeeping
     directory: Directory
     alert_feed: AlertFeed
+    alerts_told: AlertTold
 
 
 @asynccontextmanager
@@ -56,9 +57,8 @@ async def _opened(
     database = Database(chosen.url.get_secret_value())
     await asyncio.to_thread(make_ready, database)
     feed = AlertFeed(AlertTable(database))
-    writer = LedgerWriter(
-        database, WriterRules(chosen.patience_seconds, chosen.settle_seconds), alerted=AlertTold(feed, send)
-    )
+    told = AlertTold(feed, send)
+    writer = LedgerWriter(database, WriterRules(chosen.patience_seconds, chosen.settle_seconds), alerted=told)
     sweeper = Sweeper(database, writer, instance_id, chosen.lease_seconds, time.time)
     sweeping = asyncio.create_task(sweeper.run())
     rules = AccountRules(
@@ -73,7 +73,7 @@ async def _opened(
         directory = DirectoryTable(
             database, default_budgets(settings.budgets), now=time.time, new_id=lambda: secrets.token_hex(ID_BYTES)
         )
-        yield Storage(database, writer, books, directory, feed)
+        yield Storage(database, writer, books, directory, feed, told)
     finally:
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)

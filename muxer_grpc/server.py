@@ -20,6 +20,7 @@ from grpc_channelz.v1._async import ChannelzServicer
 from muxer_grpc.bootstrap import App, new_id, open_app
 from muxer_grpc.bootstrap_control import load_rules
 from muxer_grpc.bootstrap_identity import guards
+from muxer_grpc.bootstrap_telemetry import connect, telemetry_wishes
 from muxer_grpc.domain.errors import Draining
 from muxer_grpc.reloading import Load, Reloading, Terminal
 from muxer_grpc.rpc.calls import CallLimits, Calls
@@ -29,6 +30,7 @@ from muxer_grpc.rpc.servicers import catalogue as catalogue_service
 from muxer_grpc.rpc.servicers import muxer as muxer_service
 from muxer_grpc.rpc.tls import TlsFiles
 from muxer_grpc.settings import Settings
+from muxer_grpc.telemetry.setup import open_telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +80,11 @@ class RunningServer:
 @asynccontextmanager
 async def running_server(settings: Settings, *, reuse_port: bool = False) -> AsyncGenerator[RunningServer, None]:
     """Starts the listeners; on leaving, drains them and closes everything."""
-    async with open_app(settings) as app:
+    endpoints: dict[str, tuple[str, int]] = {}
+    instance_id = new_id()
+    wishes = telemetry_wishes(settings, instance_id, endpoints)
+    async with open_telemetry(wishes) as telemetry, open_app(settings, instance_id) as app:
+        endpoints.update(app.endpoints)
         calls = Calls(
             CallLimits(
                 max_unary=settings.server.max_concurrent_calls,
@@ -89,6 +95,7 @@ async def running_server(settings: Settings, *, reuse_port: bool = False) -> Asy
             new_id,
             guards(settings.identity, app.identity, app.limiter),
         )
+        connect(telemetry, app, calls)
         server = RunningServer(
             app=app,
             data=Listener(

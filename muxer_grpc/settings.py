@@ -41,6 +41,7 @@ from muxer_grpc.settings_classifier import ClassifierSettings
 from muxer_grpc.settings_identity import IdentitySettings, check_exposure
 from muxer_grpc.settings_leases import MoneyLeaseSettings
 from muxer_grpc.settings_load import LoadSettings
+from muxer_grpc.settings_ops import OpsSettings
 from muxer_grpc.settings_prices import PriceSettings
 from muxer_grpc.settings_rate_limits import RateLimitSettings
 from muxer_grpc.settings_resilience import ResilienceSettings
@@ -244,6 +245,9 @@ class ProviderSettings(_Area):
         (), description="Further parameters that callers may pass through; one that changes prices makes costs wrong."
     )
     timeouts: TimeoutSettings = Field(TimeoutSettings(), description="How long it may keep silent.")
+    propagate_trace: bool = Field(
+        False, description="Sends the context of traces (`traceparent`) on to it; right for servers of your own."
+    )
     models: tuple[ModelRow, ...] = Field((), description="Models beside, or in place of, those that are shipped.")
 
     @model_validator(mode="after")
@@ -261,6 +265,7 @@ class LogSettings(_Area):
     format: Literal["auto", "json", "console"] = Field(
         "auto", description="`json` lines, `console` lines for people, or `auto`: console on a terminal."
     )
+    calls: bool = Field(True, description="Writes a line for each call, without anything of its content.")
 
 
 class Settings(BaseSettings):
@@ -292,6 +297,7 @@ class Settings(BaseSettings):
     rate_limits: RateLimitSettings = Field(RateLimitSettings(), description="Requests and tokens per minute.")
     cache: CacheSettings = Field(CacheSettings(), description="Answers that are kept and given again.")
     log: LogSettings = Field(LogSettings(), description="Logs.")
+    ops: OpsSettings = Field(OpsSettings(), description="HTTP for operators.")
 
     # What the usual variables of vendors hold (OPENAI_API_KEY and so on); private, so that no repr shows it.
     _vendor_environment: dict[str, str] = PrivateAttr(default_factory=dict)

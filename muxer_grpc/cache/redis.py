@@ -135,7 +135,9 @@ class RedisCache:
         head, _, document = opened.partition(b"\n")
         told: dict[str, Any] = json.loads(head)
         labels = tuple((name, value) for name, value in told["labels"])
-        answer = CachedAnswer(document, told["model"], labels, told["saved"], told["created"])
+        # An earlier version wrote neither.
+        kind, strategy = told.get("intent", ""), told.get("strategy", "")
+        answer = CachedAnswer(document, told["model"], labels, told["saved"], told["created"], kind, strategy)
         stood = (told["tenant"], told["all"])
         return answer if stood == (_standing(answer, now.tenant), _standing(answer, now.everybody)) else None
 
@@ -146,6 +148,8 @@ def _written(answer: CachedAnswer, mark: _Mark) -> bytes:
         "labels": answer.labels,
         "saved": answer.saved_nano_usd,
         "created": answer.created_at,
+        "intent": answer.intent,
+        "strategy": answer.strategy,
         "tenant": _standing(answer, mark.tenant),
         "all": _standing(answer, mark.everybody),
     }

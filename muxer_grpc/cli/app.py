@@ -19,10 +19,13 @@ from muxer_grpc.cli import (
     classifying,
     configuration,
     decisions,
+    explaining,
     keys,
     ledger,
+    metrics,
     migrating,
     prices,
+    replaying,
     savings,
     serving,
     tenants,
@@ -44,7 +47,7 @@ app = typer.Typer(
 app.command("serve")(serving.serve)
 app.command("route")(calls.route)
 app.command("complete")(calls.complete)
-app.command("metrics")(calls.metrics)
+app.command("metrics")(metrics.metrics)
 app.command("models")(calls.models)
 app.command("providers")(calls.providers)
 app.add_typer(tenants.app, name="tenants")
@@ -55,6 +58,8 @@ app.command("audit")(audit.audit)
 app.command("usage")(usage.usage)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(decisions.app, name="decisions")
+app.command("explain")(explaining.explain)
+app.command("replay")(replaying.replay)
 app.add_typer(alerts.app, name="alerts")
 app.command("savings")(savings.savings)
 app.add_typer(prices.app, name="prices")

@@ -1,4 +1,4 @@
-"""Commands that call a running service: route, complete, metrics, models, providers."""
+"""Commands that call a running service: route, complete, models, providers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ DATA = "127.0.0.1:50051"
 ADMIN = "127.0.0.1:50052"
 
 
-def _client(target: str, admin_target: str = ADMIN, timeout: float = 60.0) -> MuxerClient:
+def client_of(target: str, admin_target: str = ADMIN, timeout: float = 60.0) -> MuxerClient:
+    """Makes a client, with the key of the environment."""
     from muxer_client import MuxerClient
 
     # From the environment alone: what stands on a command line, every user of the machine can read.
@@ -113,7 +114,7 @@ def route(
         region=region,
     )
     options = _options(system=system, max_output_tokens=max_output_tokens, **steered)
-    with _client(target, timeout=timeout) as client:
+    with client_of(target, timeout=timeout) as client:
         decision = client.route(_prompt(prompt), **options)
     if as_json:
         print_json(decision)
@@ -168,7 +169,7 @@ def complete(
         cache=cache,
         **steered,
     )
-    with _client(target, timeout=timeout) as client:
+    with client_of(target, timeout=timeout) as client:
         if as_json:
             _print_reply(client.complete(_prompt(prompt), **options))
         else:
@@ -214,52 +215,6 @@ def _account(summary: completion_pb2.CompletionSummary) -> str:
     return f"\x1b[2m{line}\x1b[0m\n" if sys.stderr.isatty() else f"{line}\n"
 
 
-def metrics(target: Target = DATA, timeout: Seconds = 10.0, as_json: AsJson = False) -> None:
-    """Shows what models did and cost, since the start of the process that answers."""
-    with _client(target, timeout=timeout) as client:
-        figures = client.metrics()
-    if as_json:
-        print_json(figures)
-        return
-    rows = []
-    for row in (*figures.rows, figures.total):
-        tokens = row.usage
-        inputs = input_tokens(tokens)
-        share = f"{100 * row.successes / row.requests:.1f} %" if row.requests else ""
-        failures = ", ".join(f"{enum_word(f, 'failure_class')} {f.count}" for f in row.failures)
-        rows.append(
-            [
-                row.model or "all",
-                str(row.requests),
-                share,
-                _milliseconds(row.latency, "p50"),
-                _milliseconds(row.latency, "p95"),
-                _milliseconds(row.time_to_first_token, "p50"),
-                f"{inputs} + {tokens.output_tokens + tokens.reasoning_tokens}",
-                usd(row.cost_nano_usd),
-                failures,
-            ]
-        )
-    columns = [
-        "model",
-        ">requests",
-        ">success",
-        ">p50",
-        ">p95",
-        ">first token",
-        ">tokens",
-        ">cost",
-        "failures",
-    ]
-    print_table("", columns, rows)
-
-
-def _milliseconds(summary: Any, share: str) -> str:
-    if not summary.samples:
-        return ""
-    return f"{getattr(summary, share).ToTimedelta().total_seconds() * 1000:.0f} ms"
-
-
 def models(
     provider: Annotated[str, typer.Option(help="Only models of this provider.")] = "",
     everything: Annotated[bool, typer.Option("--all", help="Also models of providers without a key.")] = False,
@@ -268,7 +223,7 @@ def models(
     as_json: AsJson = False,
 ) -> None:
     """Lists the models that a running service can call."""
-    with _client(DATA, admin_target, timeout) as client:
+    with client_of(DATA, admin_target, timeout) as client:
         found = [m for m in client.models(provider) if m.available or everything]
     if as_json:
         from google.protobuf import json_format
@@ -302,7 +257,7 @@ def _state(model: Any) -> str:
 
 def providers(admin_target: AdminTarget = ADMIN, timeout: Seconds = 10.0, as_json: AsJson = False) -> None:
     """Lists the providers of a running service, and what each lacks."""
-    with _client(DATA, admin_target, timeout) as client:
+    with client_of(DATA, admin_target, timeout) as client:
         found = client.providers()
     if as_json:
         from google.protobuf import json_format

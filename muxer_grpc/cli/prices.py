@@ -87,7 +87,7 @@ def set_prices(
     as_json: AsJson = False,
 ) -> None:
     """Stores the prices of a file, in place of all that were stored before."""
-    request = _request(file, effective)
+    request = price_request(file, effective)
     request.note, request.force = note, force
     with _prices(admin_target, api_key, timeout) as call:
         reply = call("CreatePriceBook", request)
@@ -104,7 +104,7 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Shows what storing the prices of a file would change, and stores nothing."""
-    request = _request(file, effective)
+    request = price_request(file, effective)
     request.dry_run = True
     with _prices(admin_target, api_key, timeout) as call:
         reply = call("CreatePriceBook", request)
@@ -117,7 +117,7 @@ def _prices(target: str, api_key: str, timeout: float) -> Any:
     return admin_calls(price_service_pb2_grpc.PriceServiceStub, target, api_key, timeout)
 
 
-def _request(file: Path, effective: str) -> Any:
+def price_request(file: Path, effective: str = "") -> Any:
     """Reads a file of prices. Raises ValueError on one that is no such file."""
     from muxer.v1 import price_service_pb2
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from google.protobuf.message import Message
     from muxer.v1 import billing_pb2, routing_pb2
+    from rich.table import Table
 
 NANO_DIGITS = 9
 
@@ -58,9 +59,8 @@ def shown(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table as wide as it needs; on a narrow terminal, its cells wrap."""
-    from rich.console import Console
+def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Makes a table as wide as it needs; a column whose name begins with > is aligned to the right."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -70,9 +70,16 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         table.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(shown(cell)) for cell in row))
+    return table
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints a table; on a narrow terminal, its cells wrap."""
+    from rich.console import Console
+
     # Into a file or a pipe, nothing is cut to a terminal's width.
     console = Console() if sys.stdout.isatty() else Console(width=200)
-    console.print(table)
+    console.print(table_of(title, columns, rows))
 
 
 def print_decision(decision: routing_pb2.RouteDecision) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from muxer_grpc.domain.decision import Decision
 from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.tenancy import NO_POLICY, TenantPolicy
 
@@ -88,6 +89,7 @@ class CachedAnswer:
 
     `document` is the reply that a hit gives, written as the port Documents writes answers; `labels` are those of the
     request that it was made for; `saved_nano_usd` is what it had cost; `created_at` is in seconds since the epoch.
+    `intent` and `strategy` are those of its decision; empty: not known.
     """
 
     document: bytes = field(repr=False)
@@ -95,6 +97,8 @@ class CachedAnswer:
     labels: tuple[tuple[str, str], ...]
     saved_nano_usd: int
     created_at: float
+    intent: str = ""
+    strategy: str = ""
 
 
 class Found(NamedTuple):
@@ -152,6 +156,18 @@ class CacheFigures:
     shared: int = 0
     misses: int = 0
     saved_nano_usd: int = 0
+
+
+class CacheObserver(Protocol):
+    """Learns what the cache did for each request that asked it; `now` is in seconds since the epoch."""
+
+    def cache_hit(self, answer: CachedAnswer, now: float, *, shared: bool) -> None:
+        """Is told that an answer was given again; `shared` says that the same request was under way."""
+        ...
+
+    def cache_missed(self, decision: Decision, now: float) -> None:
+        """Is told that nothing was kept for a request, which came to this decision."""
+        ...
 
 
 class ResponseCache(Protocol):

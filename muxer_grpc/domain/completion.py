@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from muxer_grpc.domain.catalogue import Model
@@ -119,13 +119,14 @@ class ProviderRequest:
     """What an adapter is given: the conversation, the model, and whether the answer is wanted as a stream.
 
     `stream` False lets an adapter use the vendor's unary endpoint; it emits the same events either way.
-    `max_output_tokens` is always set.
+    `max_output_tokens` is always set. `headers` go to the vendor beside the adapter's own, as a trace's context does.
     """
 
     conversation: Conversation
     model: Model
     max_output_tokens: int
     stream: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 # What the pipeline emits: one Decision first, then deltas and switches, one Summary last.

@@ -5,11 +5,14 @@ The parts that a decision holds many of are named tuples: a frozen dataclass tak
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from muxer_grpc.domain.catalogue import Model
+from muxer_grpc.domain.catalogue import Feature, Model
 from muxer_grpc.domain.enumeration import Named
+from muxer_grpc.domain.live import LiveSnapshot
+from muxer_grpc.domain.routing.policy import RoutingPolicy, Weights
 from muxer_grpc.domain.tasks import Capability, Intent
 
 
@@ -47,6 +50,7 @@ class Classification(NamedTuple):
     `gain` is the expected gain in quality of a strong model over a cheap one, as a rank among ordinary prompts.
     `settled` tells whether the confidence is high enough to rest a choice on the intent. `difficulty` is how able a
     model must be, on the scale of models' qualities, 0 to 1; it sums up complexity, gain and what rules say.
+    `runners_up` are the intents that came next with their chances, likeliest first; rules alone have none.
     """
 
     intent: Intent
@@ -58,6 +62,7 @@ class Classification(NamedTuple):
     gain: float = 0.5
     settled: bool = True
     difficulty: float = 0.5
+    runners_up: tuple[tuple[Intent, float], ...] = ()
 
 
 class Factor(NamedTuple):
@@ -92,11 +97,30 @@ class Exclusion(NamedTuple):
     detail: str = ""
 
 
+class Basis(NamedTuple):
+    """What a choice was made from besides the catalogue, so that it can be made again; nothing of it is content.
+
+    `policy` is the request's, narrowed by its tenant's; `default_weights` hold where it has none. `counts` holds the
+    input's tokens by tokenizer, `output_tokens` the asked bound (0: none). `too_slow` names models that were not
+    expected to answer in time. `turn` counts the choices made before among the same models.
+    """
+
+    policy: RoutingPolicy
+    features: frozenset[Feature]
+    counts: Mapping[str, int]
+    output_tokens: int
+    default_weights: Weights | None
+    live: LiveSnapshot
+    too_slow: frozenset[str] = frozenset()
+    turn: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The whole decision. `candidates` holds at least one entry, best first; the first is the chosen one.
 
-    `fallbacks` are those that stand behind it, in order. `created_at` is in seconds since the epoch.
+    `fallbacks` are those that stand behind it, in order. `created_at` is in seconds since the epoch. `basis` is None
+    in a decision that was put together by hand.
     """
 
     decision_id: str
@@ -112,6 +136,7 @@ class Decision:
     fleet_version: str
     estimated_input_tokens: int
     fallbacks: tuple[Candidate, ...] = ()
+    basis: Basis | None = None
 
     @property
     def selected(self) -> Model:

@@ -1,25 +1,27 @@
-"""Live figures of completions: counters since start and a rolling window of latencies, in bounded memory."""
+"""Figures of completions in bounded memory: counts since the start and of the last hour, and the latest requests."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import takewhile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from muxer_grpc.domain.catalogue import Model
+from muxer_grpc.domain.caching import CachedAnswer
 from muxer_grpc.domain.completion import Attempt, Outcome, Summary
 from muxer_grpc.domain.decision import Decision
 from muxer_grpc.domain.enumeration import Named
-from muxer_grpc.domain.errors import FailureClass, Reason
-from muxer_grpc.domain.live import NOTHING_KNOWN, LiveFigures, LiveSnapshot
-from muxer_grpc.domain.money import NO_USAGE, Usage, add_usage
+from muxer_grpc.domain.figure_counts import (
+    Counts,
+    Ended,
+    GroupFigures,
+    joined,
+)
+from muxer_grpc.domain.figure_slots import FiguresWindow, Slots
+from muxer_grpc.domain.live import NOTHING_KNOWN, LiveSnapshot
+from muxer_grpc.domain.tallies import Sample, Tally, final_attempt, live_figures, merge, told_at_end, told_beside
 from muxer_grpc.domain.tasks import Intent
 
-WINDOW = 100
 SNAPSHOT_SECONDS = 1.0
-# Successes taken for granted of a model that was called little: one failure is no rate.
-PRIOR_SUCCESSES = 4
 
 
 class Dimension(Named):
@@ -31,52 +33,23 @@ class Dimension(Named):
     STRATEGY = "strategy"
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class FiguresScope(Named):
+    """Says which part of the service figures speak of."""
+
+    PROCESS = "process"
+    FLEET = "fleet"
+
+
+class Key(NamedTuple):
     """The group of a completion."""
 
     provider: str
     model: str
-    intent: Intent
+    intent: Intent | None
     strategy: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One ended completion: its end in seconds since the epoch, its times in seconds.
-
-    `failed` means that it did not end well, `blameless` that its caller is the reason and not the model.
-    """
-
-    at: float
-    duration: float
-    time_to_first_token: float | None
-    failed: bool
-    blameless: bool = False
-
-
-@dataclass(slots=True)
-class Tally:
-    """Figures of one group. `samples` holds the last WINDOW ended completions."""
-
-    requests: int = 0
-    successes: int = 0
-    cancelled: int = 0
-    failures: Counter[FailureClass] = field(default_factory=Counter)
-    usage: Usage = NO_USAGE
-    cost_nano_usd: int = 0
-    last_at: float = 0.0
-    consecutive_failures: int = 0
-    last_success_at: float = 0.0
-    samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=WINDOW))
-
-    def latencies(self) -> list[float]:
-        """Lists the times to the end of successful completions, sorted."""
-        return sorted(sample.duration for sample in self.samples if not sample.failed)
-
-    def first_token_times(self) -> list[float]:
-        """Lists the times to the first token, sorted."""
-        return sorted(s.time_to_first_token for s in self.samples if s.time_to_first_token is not None)
+OTHERS = Key("", "", None, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +62,11 @@ class FiguresQuery:
     strategies: frozenset[str] = frozenset()
     group_by: tuple[Dimension, ...] = ()
 
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """Gives what rows are grouped by, in the order in which they are sorted."""
+        return tuple(d for d in Dimension if d in (self.group_by or (Dimension.PROVIDER, Dimension.MODEL)))
+
 
 @dataclass(frozen=True, slots=True)
 class FiguresRow:
@@ -98,11 +76,32 @@ class FiguresRow:
     tally: Tally
 
 
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One group and its figures; `group` holds a value for each dimension that was asked for."""
+
+    group: dict[Dimension, str]
+    figures: GroupFigures
+
+
+@dataclass(frozen=True, slots=True)
+class FiguresReport:
+    """Figures of some time: by group, and of all groups together. `since` is in seconds since the epoch."""
+
+    since: float
+    rows: Sequence[ReportRow]
+    total: GroupFigures
+
+
 class Figures:
-    """Collects figures. Its memory is bounded by models x intents x strategies x WINDOW."""
+    """Collects figures. Its memory is bounded by models x intents x strategies, and by that of Slots.
+
+    `now` is in seconds since the epoch everywhere.
+    """
 
     def __init__(self) -> None:
         self._tallies: dict[Key, Tally] = {}
+        self._slots: Slots[Key] = Slots(OTHERS)
         self._snapshot = NOTHING_KNOWN
         self._snapshot_at = 0.0
         self._stale = False
@@ -113,19 +112,52 @@ class Figures:
         self.in_flight += 1
 
     def ended(self, summary: Summary, now: float) -> None:
-        """Adds an ended completion; `now` is in seconds since the epoch."""
+        """Adds an ended completion."""
         self.in_flight -= 1
         self._stale = True
-        decision = summary.decision
-        attempts = summary.attempts
-        for attempt in attempts[:-1]:
-            # Others took over: what it failed by, used and cost is its own model's.
-            _add_attempt(self._tally_of(attempt.model, decision), attempt, now)
-        last = attempts[-1] if attempts else None
-        _add(self._tally_of(summary.answered_by or decision.selected, decision), summary, last, now)
+        decision, attempts = summary.decision, summary.attempts
+        if len(attempts) <= 1:
+            self._add_end(summary, attempts[0] if attempts else None, now)
+            return
+        final = final_attempt(summary)
+        for attempt in attempts:
+            if attempt is not final:
+                # What it used and cost, and what it failed by, is its own model's.
+                self._add(attempt.model.provider, attempt.model.name, decision, told_beside(attempt, now))
+        self._add_end(summary, final, now)
 
-    def _tally_of(self, model: Model, decision: Decision) -> Tally:
+    def cache_hit(self, answer: CachedAnswer, now: float, *, shared: bool) -> None:
+        """Adds an answer that was given again; `shared` says that the same request was under way."""
+        provider = answer.model.partition("/")[0]
+        key = Key(provider, answer.model, _INTENTS.get(answer.intent), answer.strategy)
+        for counts in (self._tally_of(key).counts, self._slots.of(key, now)):
+            counts.add_hit(answer.saved_nano_usd, shared=shared)
+
+    def cache_missed(self, decision: Decision, now: float) -> None:
+        """Adds a request that nothing was kept for."""
+        model = decision.selected
         key = Key(model.provider, model.name, decision.classification.intent, decision.strategy)
+        self._tally_of(key).counts.misses += 1
+        self._slots.of(key, now).misses += 1
+
+    def _add_end(self, summary: Summary, final: Attempt | None, now: float) -> None:
+        model = summary.answered_by or summary.decision.selected
+        self._add(model.provider, model.name, summary.decision, told_at_end(summary, final, now))
+
+    def _add(self, provider: str, model: str, decision: Decision, told: tuple[Ended, Sample]) -> None:
+        ended, sample = told
+        key = Key(provider, model, decision.classification.intent, decision.strategy)
+        tally = self._tallies.get(key) or self._tally_of(key)
+        tally.counts.add(ended)
+        tally.samples.append(sample)
+        self._slots.of(key, ended.at).add(ended)
+        if ended.failure is not None:
+            tally.consecutive_failures += 1
+        elif ended.outcome is not Outcome.CANCELLED:
+            tally.consecutive_failures = 0
+            tally.last_success_at = ended.at
+
+    def _tally_of(self, key: Key) -> Tally:
         tally = self._tallies.get(key)
         if tally is None:
             tally = self._tallies[key] = Tally()
@@ -138,16 +170,44 @@ class Figures:
             if self._stale:
                 self._stale = False
                 rows = self.rows(FiguresQuery(group_by=(Dimension.MODEL,)))
-                self._snapshot = LiveSnapshot.of({row.group[Dimension.MODEL]: live_figures(row.tally) for row in rows})
+                called = [row for row in rows if row.tally.requests]
+                self._snapshot = LiveSnapshot.of({r.group[Dimension.MODEL]: live_figures(r.tally) for r in called})
         return self._snapshot
 
+    def report(self, query: FiguresQuery, window: FiguresWindow, now: float, started_at: float) -> FiguresReport:
+        """Gives the figures of a window that ends now; `started_at` is when the process began."""
+        if window is FiguresWindow.SINCE_START:
+            since = started_at
+            found: Iterable[tuple[Key, Counts]] = ((key, tally.counts) for key, tally in self._tallies.items())
+        else:
+            since, found = self._slots.since(window, now)
+        dimensions = query.dimensions
+        groups: dict[tuple[str, ...], list[Counts]] = {}
+        for key, counts in found:
+            if _keeps(query, key):
+                groups.setdefault(_values(key, dimensions), []).append(counts)
+        tallies: dict[tuple[str, ...], list[Tally]] = {}
+        for key, tally in self._tallies.items():
+            if _keeps(query, key):
+                tallies.setdefault(_values(key, dimensions), []).append(tally)
+        sums = {values: joined(parts) for values, parts in sorted(groups.items())}
+        rows = [
+            ReportRow(
+                dict(zip(dimensions, values, strict=True)),
+                counts.figures(merge(tallies.get(values, ())).consecutive_failures),
+            )
+            for values, counts in sums.items()
+        ]
+        total = joined(sums.values()).figures(self.total(query).consecutive_failures)
+        return FiguresReport(max(since, started_at), rows, total)
+
     def rows(self, query: FiguresQuery) -> list[FiguresRow]:
-        """Groups the figures that the query keeps, sorted by the grouping's values."""
-        dimensions = tuple(d for d in Dimension if d in (query.group_by or (Dimension.PROVIDER, Dimension.MODEL)))
+        """Groups the figures since the start that the query keeps, sorted by the grouping's values."""
+        dimensions = query.dimensions
         groups: dict[tuple[str, ...], list[Tally]] = {}
         for key, tally in self._tallies.items():
             if _keeps(query, key):
-                groups.setdefault(tuple(_value(key, d) for d in dimensions), []).append(tally)
+                groups.setdefault(_values(key, dimensions), []).append(tally)
         return [
             FiguresRow(dict(zip(dimensions, values, strict=True)), merge(tallies))
             for values, tallies in sorted(groups.items())
@@ -158,101 +218,7 @@ class Figures:
         return merge([tally for key, tally in self._tallies.items() if _keeps(query, key)])
 
 
-# Failures that another caller, or the same model with another prompt, would not have met.
-_BLAMELESS = frozenset({FailureClass.CALLER_FAULT, FailureClass.CONTEXT_LENGTH, FailureClass.CONTENT_FILTER})
-
-
-def _add_attempt(tally: Tally, attempt: Attempt, now: float) -> None:
-    tally.requests += 1
-    tally.usage = add_usage(tally.usage, attempt.usage)
-    tally.cost_nano_usd += attempt.cost.total_nano
-    tally.last_at = now
-    tally.failures[attempt.failure_class or FailureClass.PROTOCOL] += 1
-    tally.consecutive_failures += 1
-    blameless = attempt.failure_class in _BLAMELESS
-    tally.samples.append(Sample(now, attempt.duration, attempt.time_to_first_token, True, blameless))
-
-
-def _add(tally: Tally, summary: Summary, last: Attempt | None, now: float) -> None:
-    failed = summary.outcome is Outcome.FAILED
-    blameless = summary.outcome is Outcome.CANCELLED
-    tally.requests += 1
-    tally.usage = add_usage(tally.usage, summary.usage if last is None else last.usage)
-    tally.cost_nano_usd += (summary.cost if last is None else last.cost).total_nano
-    tally.last_at = now
-    if failed:
-        last_class = None if last is None else last.failure_class
-        tally.failures[last_class or FailureClass.PROTOCOL] += 1
-        blameless = last_class in _BLAMELESS or summary.error_reason is Reason.DRAINING
-        tally.consecutive_failures += 1
-    elif summary.outcome is Outcome.CANCELLED:
-        tally.cancelled += 1
-    else:
-        tally.successes += 1
-        tally.consecutive_failures = 0
-        tally.last_success_at = now
-    unfinished = failed or summary.outcome is Outcome.CANCELLED
-    if last is None or len(summary.attempts) == 1:
-        duration, first_token = summary.duration, summary.time_to_first_token
-    else:
-        duration, first_token = last.duration, last.time_to_first_token
-    tally.samples.append(Sample(now, duration, first_token, unfinished, blameless))
-
-
-def merge(tallies: Sequence[Tally]) -> Tally:
-    """Joins tallies: sums, the latest samples, and the failures since the last success of any."""
-    if len(tallies) == 1:
-        return tallies[0]
-    merged = Tally()
-    samples: list[Sample] = []
-    for tally in tallies:
-        merged.requests += tally.requests
-        merged.successes += tally.successes
-        merged.cancelled += tally.cancelled
-        merged.failures.update(tally.failures)
-        merged.usage = add_usage(merged.usage, tally.usage)
-        merged.cost_nano_usd += tally.cost_nano_usd
-        merged.last_at = max(merged.last_at, tally.last_at)
-        merged.last_success_at = max(merged.last_success_at, tally.last_success_at)
-        samples.extend(tally.samples)
-    # A group's failures since its own last success count only as far as they came after the last success of all.
-    merged.consecutive_failures = sum(
-        t.consecutive_failures if t.last_success_at >= merged.last_success_at else _failures_since(t, merged)
-        for t in tallies
-    )
-    samples.sort(key=lambda sample: sample.at)
-    merged.samples.extend(samples[-WINDOW:])
-    return merged
-
-
-def _failures_since(tally: Tally, merged: Tally) -> int:
-    recent = sum(1 for sample in tally.samples if sample.failed and sample.at > merged.last_success_at)
-    return min(recent, tally.consecutive_failures)
-
-
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """Gives the nearest-rank percentile of sorted values; `share` is 0 to 1. Raises IndexError on no values."""
-    return ordered[min(len(ordered) - 1, max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1))]
-
-
-def live_figures(tally: Tally) -> LiveFigures:
-    """Sums a model's window up for the strategies, rounded so that small changes steer nothing."""
-    latencies = tally.latencies()
-    first_tokens = tally.first_token_times()
-    telling = [sample.failed for sample in tally.samples if not sample.blameless]
-    failed, seen = sum(telling), len(telling)
-    usage = tally.usage
-    tokens = usage.all_input_tokens + usage.all_output_tokens
-    return LiveFigures(
-        samples=seen,
-        latency_seconds=float(f"{percentile(latencies, 0.5):.2g}") if latencies else None,
-        first_token_seconds=float(f"{percentile(first_tokens, 0.5):.2g}") if first_tokens else None,
-        success_rate=round((seen - failed + PRIOR_SUCCESSES) / (seen + PRIOR_SUCCESSES), 2),
-        consecutive_failures=len(list(takewhile(bool, reversed(telling)))),
-        cost_per_1k_nano_usd=round(tally.cost_nano_usd * 1000 / tokens) if tokens else 0,
-        last_request_at=tally.last_at,
-        p95_seconds=float(f"{percentile(latencies, 0.95):.2g}") if latencies else None,
-    )
+_INTENTS = {intent.value: intent for intent in Intent}
 
 
 def _keeps(query: FiguresQuery, key: Key) -> bool:
@@ -264,6 +230,6 @@ def _keeps(query: FiguresQuery, key: Key) -> bool:
     )
 
 
-def _value(key: Key, dimension: Dimension) -> str:
-    value = getattr(key, dimension.value)
-    return value.value if isinstance(value, Intent) else str(value)
+def _values(key: Key, dimensions: Iterable[Dimension]) -> tuple[str, ...]:
+    values = (getattr(key, dimension.value) for dimension in dimensions)
+    return tuple(value.value if isinstance(value, Intent) else value or "" for value in values)

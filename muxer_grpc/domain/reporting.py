@@ -14,6 +14,7 @@ from typing import Protocol
 from muxer_grpc.domain.administration import PageRequest
 from muxer_grpc.domain.buckets import Buckets
 from muxer_grpc.domain.enumeration import Named
+from muxer_grpc.domain.figures import FiguresQuery, FiguresReport
 from muxer_grpc.domain.ledger import EntryOutcome, LedgerEntry
 from muxer_grpc.domain.money import NO_USAGE, Usage
 
@@ -169,6 +170,14 @@ class AlertRecord:
     spent_nano_usd: int
     limit_nano_usd: int
     created_us: int
+
+
+class FleetFigures(Protocol):
+    """Tells figures of all processes that share the ledger. Each method raises StorageUnavailable."""
+
+    async def report(self, query: FiguresQuery, tenant_id: str | None, since_us: int, until_us: int) -> FiguresReport:
+        """Gives the figures of what was settled in a time, of one tenant or all (None)."""
+        ...
 
 
 class UsageReports(Protocol):

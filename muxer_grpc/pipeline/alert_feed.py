@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 from muxer_grpc.domain.budgeting import BudgetAlert
@@ -93,11 +94,14 @@ class AlertTold:
     def __init__(self, feed: AlertFeed, send: Callable[[BudgetAlert], None] | None = None) -> None:
         self._feed = feed
         self._send = send
+        # Counts the alerts by share, in percent.
+        self.counts: Counter[int] = Counter()
 
     def __call__(self, alerts: Sequence[BudgetAlert]) -> None:
         """Tells of alerts; never waits."""
         for alert in alerts:
             budget = alert.budget
+            self.counts[alert.share] += 1
             _log.warning(
                 "alert: %d percent of budget %s of tenant %s is spent, %d of %d nano-USD",
                 alert.share,

@@ -13,6 +13,7 @@ from muxer_grpc.domain.completion import (
     CompletionEvent,
     Folding,
     Outcome,
+    ProviderRequest,
     Summary,
 )
 from muxer_grpc.domain.decision import Decision
@@ -25,6 +26,7 @@ from muxer_grpc.domain.errors import (
 )
 from muxer_grpc.domain.ledger import KnownRequest
 from muxer_grpc.domain.money import add_cost, add_usage
+from muxer_grpc.domain.observing import CallTrace, CompletionTrace
 from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.tenancy import ContentStorage, Principal
 from muxer_grpc.pipeline.attempt import AttemptRun
@@ -67,6 +69,7 @@ class CompletionRun:
         self._account = None if books is None else Account(books, self._completion_id, request, decision, principal)
         keeps = request.request_id is not None or principal.policy.content is not ContentStorage.OFF
         self._folding = Folding() if whole or (keeps and books is not None) else None
+        self._trace: CompletionTrace | None = None
         # From here on there is a summary and a settlement, whatever happens.
         self.promised = False
 
@@ -81,20 +84,34 @@ class CompletionRun:
         self._around.observer.began()
         return None
 
-    def attempts(self) -> AttemptChain:
-        """Begins the attempts."""
-        around, input_tokens = self._around, self._decision.estimated_input_tokens
+    def attempts(self, call: CallTrace | None = None) -> AttemptChain:
+        """Begins the attempts; `call` follows the call that they are made for."""
+        around, request, decision = self._around, self._request, self._decision
+        if call is not None:
+            conversation = request.conversation
+            self._trace = call.completion_began(self._completion_id, conversation, decision, stream=self._stream)
+            if self._trace is not None and self._trace.wants_content and self._folding is None:
+                self._folding = Folding()
         self._chain = AttemptChain(
-            self._request,
-            self._decision,
+            request,
+            decision,
             around.resilience,
-            lambda number, request: AttemptRun(number, around.providers[request.model.provider], request, input_tokens),
+            self._attempt,
             self._bound,
             stream=self._stream,
             hedge_after=self._hedge_after(),
             most=self._most,
         )
         return self._chain
+
+    def _attempt(self, number: int, request: ProviderRequest) -> AttemptRun:
+        """Begins an attempt."""
+        if self._trace is not None:
+            headers = self._trace.attempt_began(number, request.model)
+            if headers:
+                request = replace(request, headers=headers)
+        provider = self._around.providers[request.model.provider]
+        return AttemptRun(number, provider, request, self._decision.estimated_input_tokens)
 
     def _hedge_after(self) -> float | None:
         """Gives the seconds after which a second attempt is made beside a silent first one; None: it is not.
@@ -128,8 +145,9 @@ class CompletionRun:
 
     def succeeded(self) -> Summary:
         """Ends a completion whose provider finished."""
-        chain = self._chain
-        return self._tell(self._summary(Outcome.FAILED if chain is None else chain.attempts[-1].outcome()))
+        # The last attempt is not always the one that answered: it may have been begun beside it.
+        answered = None if self._chain is None else self._chain.current
+        return self._tell(self._summary(Outcome.FAILED if answered is None else answered.outcome()))
 
     def failed(self, failure: ProviderFailure) -> Summary:
         """Ends a completion of which no attempt answered.
@@ -162,12 +180,15 @@ class CompletionRun:
         if self.promised and not self._closed:
             self._tell(self._summary(Outcome.CANCELLED))
 
-    async def settled(self, summary: Summary) -> Summary:
+    async def settled(self, summary: Summary, call: CallTrace | None = None) -> Summary:
         """Waits until the account is settled; gives the summary, or one of a failure where that takes too long."""
         if self._settled is None:
             return summary
+        began = time.perf_counter()
         try:
             await self._settled
+            if call is not None:
+                call.noted("settle.duration", time.perf_counter() - began)
         except MuxerError as error:
             failed = replace(summary, outcome=Outcome.FAILED)
             wrapped = _wrapped(error, failed)
@@ -212,6 +233,8 @@ class CompletionRun:
         if self._account is not None:
             self._settled = self._account.settle(summary, self._whole, stream=self._stream)
         self._around.observer.ended(summary, self._around.now())
+        if self._trace is not None:
+            self._trace.ended(summary, self._whole() if self._trace.wants_content else None)
         return summary
 
     def whole(self, summary: Summary) -> Completion | None:

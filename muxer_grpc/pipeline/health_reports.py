@@ -8,11 +8,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from muxer_grpc.domain.figures import Dimension, Figures, FiguresQuery, Tally, percentile
+from muxer_grpc.domain.figures import Dimension, Figures, FiguresQuery
 from muxer_grpc.domain.overrides import OverrideKind, OverrideName
 from muxer_grpc.domain.resilience.breaker import BreakerState
 from muxer_grpc.domain.resilience.health import Health, TargetHealth
 from muxer_grpc.domain.routing.fleet import Fleet
+from muxer_grpc.domain.tallies import Tally, percentile
 from muxer_grpc.pipeline.probing import ProbeOutcome, Probes
 from muxer_grpc.pipeline.runtime_control import ManualBreakers
 

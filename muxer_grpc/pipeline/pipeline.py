@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -40,8 +41,11 @@ class Pipeline:
 
     async def route(self, request: CompletionRequest, limit: TimeLimit, fingerprint: bytes) -> Decision:
         """Decides without answering, and keeps the decision for a Complete of the same spec. Raises as plan()."""
+        began = time.perf_counter()
         decision = await self.plan(request, limit, dry_run=True)
         around = self._around
+        if limit.trace is not None:
+            limit.trace.decided(decision, time.perf_counter() - began)
         around.decisions.keep(decision, fingerprint, limit.principal.subject.tenant_id)
         books = around.books
         if books is not None and books.rules.decision_seconds > 0:
@@ -103,21 +107,24 @@ class Pipeline:
         if self._around.answers is not None and earlier is None:
             found = await self._around.answers.lookup(request, limit)
             if isinstance(found, Replay):
+                _note(limit, "cache.result", "hit")
                 yield found
                 return
             pending = found
         try:
             decision = await self._decide(request, limit, earlier)
+            pending.decided(decision)
             completion = CompletionRun(
                 request, decision, limit.principal, self._around, stream=stream, whole=pending.wanted
             )
             try:
                 replay = await self._reserve(completion, request, limit)
                 if replay is not None:
+                    _note(limit, "cache.result", "repeat")
                     yield replay
                     return
                 yield decision
-                async with aclosing(completion.attempts().deltas(limit)) as deltas:
+                async with aclosing(completion.attempts(limit.trace).deltas(limit)) as deltas:
                     async for delta in deltas:
                         completion.note(delta)
                         yield delta
@@ -129,7 +136,7 @@ class Pipeline:
                 completion.close()
                 if request.request_id is not None:
                     self._repeats.end(limit.principal.subject.tenant_id, request.request_id.id, completion)
-            summary = await completion.settled(summary)
+            summary = await completion.settled(summary, limit.trace)
             pending.store(completion.whole(summary))
             yield summary
         finally:
@@ -137,10 +144,13 @@ class Pipeline:
 
     async def _decide(self, request: CompletionRequest, limit: TimeLimit, earlier: EarlierDecision | None) -> Decision:
         """Decides, or takes up a decision of Route, and counts the tokens that it may take."""
+        began = time.perf_counter()
         if earlier is None:
             decision = await self.plan(request, limit, dry_run=False)
         else:
             decision = self.take_up(request, earlier, limit.principal)
+        if limit.trace is not None:
+            limit.trace.decided(decision, time.perf_counter() - began)
         if self._around.limiter is not None:
             best = decision.candidates[0]
             tokens = best.estimated_input_tokens + best.estimated_output_tokens
@@ -161,6 +171,7 @@ class Pipeline:
         """Promises to pay; gives the answer instead, where the request was answered before under the same id."""
         books, named = self._around.books, request.request_id
         tenant_id = limit.principal.subject.tenant_id
+        began = time.perf_counter()
         while True:
             known = await completion.reserve(limit)
             if known is None or named is None or books is None:
@@ -168,6 +179,8 @@ class Pipeline:
             replay = await self._repeats.answer(known, named, tenant_id, books, limit)
             if replay is not None:
                 return replay
+        if books is not None:
+            _note(limit, "reserve.duration", time.perf_counter() - began)
         if named is not None:
             self._repeats.begin(tenant_id, named.id, completion)
         return None
@@ -186,6 +199,11 @@ class Pipeline:
         if completion.summary.error is not None:
             raise completion.summary.error
         return completion
+
+
+def _note(limit: TimeLimit, name: str, value: str | float) -> None:
+    if limit.trace is not None:
+        limit.trace.noted(name, value)
 
 
 def _within(request: CompletionRequest, classification: Classification, policy: TenantPolicy) -> CompletionRequest:

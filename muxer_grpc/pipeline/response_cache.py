@@ -14,8 +14,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from muxer_grpc.domain.caching import CachedAnswer, CacheFigures, CacheKey, Invalidation, ResponseCache, cache_key
+from muxer_grpc.domain.caching import (
+    CachedAnswer,
+    CacheFigures,
+    CacheKey,
+    CacheObserver,
+    Invalidation,
+    ResponseCache,
+    cache_key,
+)
 from muxer_grpc.domain.completion import Completion, Outcome, Replay
+from muxer_grpc.domain.decision import Decision
 from muxer_grpc.domain.money import NO_COST, NO_USAGE
 from muxer_grpc.domain.ports import Documents
 from muxer_grpc.domain.routing.policy import CacheMode, CompletionRequest
@@ -69,6 +78,9 @@ class Pending:
         """Tells whether `store` wants the whole answer."""
         return False
 
+    def decided(self, decision: Decision) -> None:
+        """Learns what the request's decision is."""
+
     def store(self, completion: Completion | None) -> None:
         """Takes what a request came to, once it is settled; None and what is not whole are not kept. Never waits."""
 
@@ -94,6 +106,8 @@ class Answers:
         # Counts what was forgotten: what is under way then is not for those who come after.
         self._era = 0
         self._hits = self._shared = self._misses = self._saved = 0
+        # Is told of each look-up, where there is one.
+        self.observer: CacheObserver | None = None
 
     async def lookup(self, request: CompletionRequest, limit: TimeLimit) -> Replay | Pending:
         """Gives the answer that is kept, or that the same request under way brings; else what its own is handed to.
@@ -114,7 +128,7 @@ class Answers:
         turn = await self._flights.join((self._era, key.digest), limit, WAIT_SHARE * limit.seconds_left)
         if isinstance(turn, Landed):
             self._shared += 1
-            return self._hit(turn.result, began)
+            return self._hit(turn.result, began, shared=True)
         try:
             found = await limit.wait(lambda: self._cache.get(key))
         except BaseException:
@@ -123,12 +137,12 @@ class Answers:
             raise
         if found.answer is None:
             self._misses += 1
-            return _Asked(self, request, principal, key, found.mark, turn)
+            return _Asked(self, request, principal, key, found.mark, turn, missed=True)
         if turn is not None:
             turn.give(found.answer)
             turn.close()
         self._hits += 1
-        return self._hit(found.answer, began)
+        return self._hit(found.answer, began, shared=False)
 
     async def invalidate(self, what: Invalidation) -> int | None:
         """Forgets answers; gives their number where it is known. Raises StorageUnavailable."""
@@ -145,6 +159,11 @@ class Answers:
         """Waits for what is on its way into the cache, and closes it."""
         await asyncio.gather(*self._storing, return_exceptions=True)
         await self._cache.aclose()
+
+    def missed(self, decision: Decision) -> None:
+        """Tells whoever observes of a request that nothing was kept for."""
+        if self.observer is not None:
+            self.observer.cache_missed(decision, self._now())
 
     def keep(self, asked: _Asked, completion: Completion) -> None:
         """Keeps the answer to what was asked, where it may be kept; those who wait for it get it at once."""
@@ -198,10 +217,15 @@ class Answers:
             saved_nano_usd=saved,
         )
         document = self._documents.answer(replace(completion, summary=told))
-        return CachedAnswer(document, model.name, tuple(sorted(request.labels.items())), saved, self._now())
+        labels = tuple(sorted(request.labels.items()))
+        decision = completion.decision
+        intent = decision.classification.intent.value
+        return CachedAnswer(document, model.name, labels, saved, self._now(), intent, decision.strategy)
 
-    def _hit(self, answer: CachedAnswer, began: float) -> Replay:
+    def _hit(self, answer: CachedAnswer, began: float, *, shared: bool) -> Replay:
         self._saved += answer.saved_nano_usd
+        if self.observer is not None:
+            self.observer.cache_hit(answer, self._now(), shared=shared)
         return Replay(answer.document, time.perf_counter() - began)
 
 
@@ -215,11 +239,18 @@ class _Asked(Pending):
     key: CacheKey
     mark: object | None
     turn: Turn[CachedAnswer] | None
+    # Whether it was looked for, and nothing was kept.
+    missed: bool = False
 
     @property
     def wanted(self) -> bool:
         """Tells that the whole answer is wanted."""
         return True
+
+    def decided(self, decision: Decision) -> None:
+        """Tells of a miss, now that it is known whose."""
+        if self.missed:
+            self.answers.missed(decision)
 
     def store(self, completion: Completion | None) -> None:
         """Takes what the request came to."""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from muxer_grpc.domain.errors import DeadlineExceeded, MuxerError
+from muxer_grpc.domain.observing import CallTrace
 from muxer_grpc.domain.tenancy import LOCAL, Principal
 
 T = TypeVar("T")
@@ -22,7 +23,8 @@ class TimeLimit:
 
     Only `wait` is bounded, never a `yield`: a timeout that struck while a generator is suspended would hit the
     generator's consumer instead. One timer serves all waits of a call, since a stream waits some hundred times; the
-    rest is what asyncio.timeout does. All waits of a call are those of one task. `principal` is whoever makes the call.
+    rest is what asyncio.timeout does. All waits of a call are those of one task. `principal` is whoever makes the call;
+    `trace` follows it, where somebody wants to.
     """
 
     __slots__ = (
@@ -38,10 +40,12 @@ class TimeLimit:
         "_timer",
         "_waiting",
         "principal",
+        "trace",
     )
 
     def __init__(self, deadline: float, principal: Principal = LOCAL) -> None:
         self.principal = principal
+        self.trace: CallTrace | None = None
         self._patience_until: float | None = None
         self._patience_error: Exception | None = None
         self._patience_timer: asyncio.TimerHandle | None = None

@@ -30,7 +30,7 @@ class Anthropic:
         """Calls the model; see the port."""
         body = request_body(request, self._name)
         reader = ReplyReader(len(body) // CHARACTERS_PER_TOKEN)
-        return answer(self._transport, MESSAGES, body, reader, stream=request.stream)
+        return answer(self._transport, MESSAGES, body, reader, request)
 
     async def probe(self) -> ProbeResult:
         """Lists the vendor's models; see the port."""

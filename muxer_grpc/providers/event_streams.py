@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from muxer_grpc.domain.completion import ProviderEvent, merge_adjacent
+from muxer_grpc.domain.completion import ProviderEvent, ProviderRequest, merge_adjacent
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
 from muxer_grpc.providers.failures import failure_of
 from muxer_grpc.providers.http import HttpReply, HttpTransport
@@ -52,10 +52,11 @@ class ReplyReader(Protocol):
 
 
 async def answer(
-    transport: HttpTransport, path: str, body: bytes, reader: ReplyReader, *, stream: bool
+    transport: HttpTransport, path: str, body: bytes, reader: ReplyReader, request: ProviderRequest
 ) -> AsyncGenerator[ProviderEvent, None]:
     """Makes a call and yields its answer, as the Provider port asks."""
-    async with transport.post(path, body) as reply:
+    stream = request.stream
+    async with transport.post(path, body, request.headers) as reply:
         if reply.status != 200:
             raise failure_of(reply.status, await reply.read_error(), reply.headers, time.time())
         if not stream or reply.media_type == "application/json":

@@ -121,9 +121,12 @@ class HttpTransport:
         connector = aiohttp.TCPConnector(limit=self._max_connections, ssl=self._context)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
-    def post(self, path: str, body: bytes) -> AbstractAsyncContextManager[HttpReply]:
-        """Sends a JSON body. Leaving the block ends the exchange, read or not."""
-        return _Exchange(self._transport, self._request("POST", path, self._post_headers, body), self._gap_seconds)
+    def post(
+        self, path: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> AbstractAsyncContextManager[HttpReply]:
+        """Sends a JSON body, with further headers. Leaving the block ends the exchange, read or not."""
+        sent = CIMultiDict({**self._post_headers, **headers}) if headers else self._post_headers
+        return _Exchange(self._transport, self._request("POST", path, sent, body), self._gap_seconds)
 
     def get(self, path: str) -> AbstractAsyncContextManager[HttpReply]:
         """Asks for a resource. Leaving the block ends the exchange, read or not."""

@@ -54,7 +54,7 @@ class Ollama:
     async def stream(self, request: ProviderRequest) -> AsyncGenerator[ProviderEvent, None]:
         """Calls the model; see the port."""
         reader = _ReplyReader()
-        async with self._transport.post(CHAT, request_body(request, self._name)) as reply:
+        async with self._transport.post(CHAT, request_body(request, self._name), request.headers) as reply:
             if reply.status != 200:
                 raise failure_of(reply.status, await reply.read_error(), reply.headers, time.time())
             if reply.media_type not in ("application/json", "application/x-ndjson"):

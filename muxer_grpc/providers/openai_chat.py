@@ -35,7 +35,7 @@ class OpenAIChat:
             reports_reasoning_apart=self._dialect.reports_reasoning_apart,
             echo=begun_answer(request.conversation, self._dialect),
         )
-        return answer(self._transport, COMPLETIONS, body, reader, stream=request.stream)
+        return answer(self._transport, COMPLETIONS, body, reader, request)
 
     async def probe(self) -> ProbeResult:
         """Lists the vendor's models; see the port."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-from muxer.v1 import control_service_pb2, routing_pb2, tenant_service_pb2
+from muxer.v1 import control_service_pb2, decision_service_pb2, routing_pb2, tenant_service_pb2
 
 from muxer_grpc.domain.routing.policy import Weights
 from muxer_grpc.rpc.violations import Violations
@@ -15,7 +15,10 @@ MAX_LATENCY_SECONDS = 315_576_000_000
 
 
 def read_weights(
-    routing: routing_pb2.RoutingPolicy | tenant_service_pb2.TenantPolicy | control_service_pb2.RuntimeSettings,
+    routing: routing_pb2.RoutingPolicy
+    | tenant_service_pb2.TenantPolicy
+    | control_service_pb2.RuntimeSettings
+    | decision_service_pb2.ReplayPolicy,
     path: str,
     violations: Violations,
 ) -> Weights | None:
@@ -44,7 +47,9 @@ def read_weight(weight: float, path: str, violations: Violations) -> float:
     return weight if fits else 0.0
 
 
-def read_quality_target(routing: routing_pb2.RoutingPolicy, path: str, violations: Violations) -> float | None:
+def read_quality_target(
+    routing: routing_pb2.RoutingPolicy | decision_service_pb2.ReplayPolicy, path: str, violations: Violations
+) -> float | None:
     """Reads the quality that an answer should reach; None where there is no target."""
     if not routing.HasField("quality_target"):
         return None

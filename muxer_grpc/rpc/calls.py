@@ -11,6 +11,7 @@ import asyncio
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -21,8 +22,17 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
-from muxer_grpc.domain.errors import InternalError, InvalidRequest, MethodNotFound, MuxerError, Overloaded, Violation
+from muxer_grpc.domain.errors import (
+    InternalError,
+    InvalidRequest,
+    MethodNotFound,
+    MuxerError,
+    Overloaded,
+    Reason,
+    Violation,
+)
 from muxer_grpc.domain.load import LoadRules, Places, Priority
+from muxer_grpc.domain.observing import CallEnd, CallObserver, CallTrace
 from muxer_grpc.domain.refusals import PermissionDenied
 from muxer_grpc.domain.tenancy import Principal, Role
 from muxer_grpc.pipeline.loop_lag import LoopLag
@@ -66,7 +76,7 @@ class CallLimits:
 class Calls:
     """Knows the calls under way: admits new ones, and ends those that are left when the process drains.
 
-    `lag` tells by how much the event loop is late.
+    `lag` tells by how much the event loop is late; `observer` is told of every call but those of health checks.
     """
 
     def __init__(
@@ -75,8 +85,10 @@ class Calls:
         new_id: Callable[[], str],
         guards: Guards | None = None,
         lag: LoopLag | None = None,
+        observer: CallObserver | None = None,
     ) -> None:
         self._limits = limits
+        self.observer = observer
         self.lag = lag or LoopLag()
         self.unary_places = Places(limits.max_unary, self._late, time.monotonic)
         self.stream_places = Places(limits.max_streams, self._late, time.monotonic)
@@ -86,11 +98,18 @@ class Calls:
         self._unary: set[TimeLimit] = set()
         self._streams: set[TimeLimit] = set()
         self._exempt: set[TimeLimit] = set()
+        # Counts the calls that were refused before work on them began, by kind.
+        self.shed = Counter({"unary": 0, "stream": 0})
 
     @property
     def under_way(self) -> int:
         """Counts the calls under way."""
         return len(self._unary) + len(self._streams)
+
+    @property
+    def streams_under_way(self) -> int:
+        """Counts the streams under way."""
+        return len(self._streams)
 
     def follow(self, rules: LoadRules) -> None:
         """Takes other rules of shedding."""
@@ -116,6 +135,7 @@ class Calls:
                 msg = f"{method} is not wrapped"
                 raise TypeError(msg)
             handler.entrance.gate = self._guards.gate(method)
+            handler.entrance.method = method[1:]
         return handlers
 
     def entrance(self, method: str, *, streams: bool) -> Entrance:
@@ -126,11 +146,12 @@ class Calls:
 
     def _entrance(self, *, streams: bool, exempt: bool, request_type: type[Message] | None = None) -> Entrance:
         if exempt:
-            return Entrance(self._exempt, sys.maxsize)
+            return Entrance(self._exempt, sys.maxsize, observed=False)
         most = self._limits.max_streams if streams else self._limits.max_unary
         door = most + max(LEAST_AT_THE_DOOR, round(DOOR_SHARE * most))
         places = self.stream_places if streams else self.unary_places
-        return Entrance(self._streams if streams else self._unary, door, CLOSED, places, _has_priority(request_type))
+        siblings, prioritized = self._streams if streams else self._unary, _has_priority(request_type)
+        return Entrance(siblings, door, CLOSED, places, prioritized, streams=streams)
 
     def unary(self, request_type: type[Request], behaviour: Unary[Request], *, exempt: bool = False) -> Handler:
         """Wraps a method that answers once; an `exempt` one is admitted under any load."""
@@ -187,7 +208,7 @@ class Calls:
 class Entrance:
     """How calls of one method come in: beside which others, how many at once, past which gate, and to which places.
 
-    `prioritized`: its requests say how much they matter.
+    `prioritized`: its requests say how much they matter. `method` is empty where nobody is told of the calls.
     """
 
     siblings: set[TimeLimit]
@@ -195,6 +216,9 @@ class Entrance:
     gate: Gate | None = CLOSED
     places: Places | None = None
     prioritized: bool = False
+    method: str = ""
+    observed: bool = True
+    streams: bool = False
 
 
 class Wrapped(Handler):
@@ -220,7 +244,7 @@ ServerStream = Callable[[Request, TimeLimit], AsyncGenerator[Message | Written, 
 class Call:
     """One call: an async context manager written out, since it stands on the hot path of every RPC."""
 
-    __slots__ = ("_calls", "_context", "_entrance", "_limit", "_seated")
+    __slots__ = ("_calls", "_context", "_entrance", "_limit", "_seated", "_trace")
 
     def __init__(self, calls: Calls, context: Context, entrance: Entrance) -> None:
         self._calls = calls
@@ -229,17 +253,23 @@ class Call:
         self._limit: TimeLimit | None = None
         # The tenant for whom a place was taken.
         self._seated: str | None = None
+        self._trace: CallTrace | None = None
 
     async def __aenter__(self) -> TimeLimit:
         entrance = self._entrance
+        observer = self._calls.observer
+        if observer is not None and entrance.observed:
+            metadata: Any = self._context.invocation_metadata() or ()
+            self._trace = observer.began(entrance.method, metadata)
         if len(entrance.siblings) >= entrance.most:
             error = Overloaded(
                 "too many calls are under way",
                 metadata={"cause": "calls"},
                 retry_after_seconds=OVERLOAD_RETRY_SECONDS,
             )
-            await _abort(self._context, error)
+            await self._refuse(error)
         limit = self._limit = TimeLimit(self._calls.deadline_of(self._context))
+        limit.trace = self._trace
         entrance.siblings.add(limit)
         if entrance.gate is not None:
             try:
@@ -247,6 +277,8 @@ class Call:
             except BaseException as error:
                 await self.__aexit__(type(error), error, error.__traceback__)
                 raise
+            if self._trace is not None:
+                self._trace.called_by(limit.principal)
         return limit
 
     def take_place(self, message: Any) -> None:
@@ -280,16 +312,43 @@ class Call:
         if self._seated is not None and self._entrance.places is not None:
             self._entrance.places.give_back(self._seated)
             self._seated = None
-        if error is None or isinstance(error, grpc.aio.AbortError | GeneratorExit):
-            return
-        if isinstance(error, MuxerError):
-            await _abort(self._context, error)
-        elif isinstance(error, asyncio.CancelledError):
-            task = asyncio.current_task()
-            if task is None or not task.cancelling():
-                await _abort(self._context, self._calls.incident(error))
-        elif isinstance(error, Exception):
-            await _abort(self._context, self._calls.incident(error))
+        if error is None:
+            self._end(OK)
+        elif isinstance(error, MuxerError):
+            await self._refuse(error)
+        elif isinstance(error, asyncio.CancelledError) and not _is_stray():
+            self._end(self._left())
+        elif isinstance(error, Exception | asyncio.CancelledError) and not isinstance(error, grpc.aio.AbortError):
+            await self._refuse(self._calls.incident(error), defect=True)
+        else:
+            self._end(self._left())
+
+    def _left(self) -> CallEnd:
+        """Tells how a call ended whose caller is gone: it left, or its deadline passed."""
+        remaining = self._context.time_remaining()
+        return TOO_LATE if remaining is not None and remaining <= 0 else LEFT
+
+    async def _refuse(self, error: MuxerError, *, defect: bool = False) -> None:
+        """Ends the call with the error's status. Raises AbortError, always."""
+        if isinstance(error, Overloaded):
+            self._calls.shed["stream" if self._entrance.streams else "unary"] += 1
+        self._end(CallEnd(CODES[error.reason].name, error.reason.value, defect))
+        await _abort(self._context, error)
+
+    def _end(self, end: CallEnd) -> None:
+        if self._trace is not None and self._calls.observer is not None:
+            self._calls.observer.ended(self._trace, end)
+
+
+OK = CallEnd("OK")
+LEFT = CallEnd("CANCELLED", Reason.CANCELLED.value)
+TOO_LATE = CallEnd("DEADLINE_EXCEEDED", Reason.DEADLINE_EXCEEDED.value)
+
+
+def _is_stray() -> bool:
+    """Tells whether a CancelledError is none of the caller's doing."""
+    task = asyncio.current_task()
+    return task is None or not task.cancelling()
 
 
 def _has_priority(request_type: type[Message] | None) -> bool:

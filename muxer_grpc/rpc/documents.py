@@ -8,7 +8,8 @@ from muxer.v1 import chat_pb2, completion_pb2, muxer_service_pb2
 
 from muxer_grpc.domain.completion import Completion, Replay
 from muxer_grpc.domain.decision import Decision
-from muxer_grpc.rpc.replies import NANOS, complete_response, written_decision
+from muxer_grpc.rpc.kept_decisions import kept_decision_document
+from muxer_grpc.rpc.replies import NANOS, complete_response
 from muxer_grpc.rpc.written import Written
 
 
@@ -16,8 +17,8 @@ class WireDocuments:
     """Implements the port Documents."""
 
     def decision(self, decision: Decision) -> bytes:
-        """Writes a decision as a RouteDecision."""
-        return written_decision(decision)
+        """Writes a decision as a RouteDecision, with what it was made from."""
+        return kept_decision_document(decision)
 
     def answer(self, completion: Completion) -> bytes:
         """Writes an answer as a CompleteResponse."""

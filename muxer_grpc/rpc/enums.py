@@ -11,6 +11,7 @@ from muxer.v1 import (
     budget_service_pb2,
     chat_pb2,
     completion_pb2,
+    decision_service_pb2,
     errors_pb2,
     ledger_pb2,
     ledger_service_pb2,
@@ -29,6 +30,7 @@ from muxer_grpc.domain import (
     completion,
     decision,
     errors,
+    figure_slots,
     figures,
     ledger,
     ledger_check,
@@ -41,7 +43,8 @@ from muxer_grpc.domain.catalogue import Feature, Tier
 from muxer_grpc.domain.load import Priority
 from muxer_grpc.domain.money import UsageSource
 from muxer_grpc.domain.resilience.breaker import BreakerState
-from muxer_grpc.domain.routing import policy
+from muxer_grpc.domain.resilience.health_state import HealthState
+from muxer_grpc.domain.routing import alternatives, policy, remedies
 
 Member = TypeVar("Member", bound=Enum)
 
@@ -65,6 +68,9 @@ OUTCOMES = _by_name(completion.Outcome, completion_pb2.Outcome, "OUTCOME")
 FINISH_REASONS = _by_name(completion.FinishReason, completion_pb2.FinishReason, "FINISH_REASON")
 FAILURE_CLASSES = _by_name(errors.FailureClass, errors_pb2.FailureClass, "FAILURE_CLASS")
 REASONS = _by_name(errors.Reason, errors_pb2.ErrorReason, "ERROR_REASON")
+METRICS_SCOPES = _by_name(figures.FiguresScope, metrics_pb2.MetricsScope, "METRICS_SCOPE")
+METRICS_WINDOWS = _by_name(figure_slots.FiguresWindow, metrics_pb2.MetricsWindow, "METRICS_WINDOW")
+HEALTH_STATES = _by_name(HealthState, metrics_pb2.HealthState, "HEALTH_STATE")
 DIMENSIONS = _by_name(figures.Dimension, metrics_pb2.MetricsDimension, "METRICS_DIMENSION")
 USAGE_SOURCES = {
     UsageSource.NONE: billing_pb2.USAGE_SOURCE_UNSPECIFIED,
@@ -86,6 +92,8 @@ ENTRY_OUTCOMES = _by_name(ledger.EntryOutcome, ledger_pb2.EntryOutcome, "ENTRY_O
 USAGE_DIMENSIONS = _by_name(reporting.UsageDimension, usage_service_pb2.UsageDimension, "USAGE_DIMENSION")
 TIME_BUCKETS = _by_name(buckets.BucketSize, usage_service_pb2.TimeBucket, "TIME_BUCKET")
 LEDGER_IMBALANCES = _by_name(ledger_check.Imbalance, ledger_service_pb2.LedgerImbalance, "LEDGER_IMBALANCE")
+ALTERNATIVE_KINDS = _by_name(alternatives.AlternativeKind, decision_service_pb2.AlternativeKind, "ALTERNATIVE_KIND")
+REMEDY_KINDS = _by_name(remedies.RemedyKind, decision_service_pb2.RemedyKind, "REMEDY_KIND")
 PRICE_BOOK_KINDS = _by_name(price_book.BookKind, price_service_pb2.PriceBookKind, "PRICE_BOOK_KIND")
 
 ROLE_OF = _inverse(ROLES)
@@ -114,7 +122,18 @@ ENTRY_OUTCOME_OF = _inverse(ENTRY_OUTCOMES)
 USAGE_DIMENSION_OF = _inverse(USAGE_DIMENSIONS)
 TIME_BUCKET_OF = _inverse(TIME_BUCKETS)
 FEATURE_OF = _inverse(FEATURES)
+CAPABILITY_OF = _inverse(CAPABILITIES)
+EXCLUSION_REASON_OF = _inverse(EXCLUSION_REASONS)
+
 DIMENSION_OF = _inverse(DIMENSIONS)
+METRICS_SCOPE_OF = {
+    **_inverse(METRICS_SCOPES),
+    metrics_pb2.METRICS_SCOPE_UNSPECIFIED: figures.FiguresScope.PROCESS,
+}
+METRICS_WINDOW_OF = {
+    **_inverse(METRICS_WINDOWS),
+    metrics_pb2.METRICS_WINDOW_UNSPECIFIED: figure_slots.FiguresWindow.SINCE_START,
+}
 TOOL_CHOICE_MODE_OF = {
     **_inverse(_by_name(chat.ToolChoiceMode, chat_pb2.ToolChoiceMode, "TOOL_CHOICE_MODE")),
     chat_pb2.TOOL_CHOICE_MODE_UNSPECIFIED: chat.ToolChoiceMode.AUTO,

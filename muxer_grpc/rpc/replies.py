@@ -115,6 +115,12 @@ def _classification_message(classification: Classification) -> routing_pb2.Class
         signals=[routing_pb2.Signal(name=s.name, value=s.value) for s in classification.signals],
         classifier_version=classification.classifier_version,
         gain=classification.gain,
+        difficulty=classification.difficulty,
+        settled=classification.settled,
+        runners_up=[
+            routing_pb2.IntentScore(intent=INTENTS[intent], score=score)  # type: ignore[arg-type]
+            for intent, score in classification.runners_up
+        ],
     )
 
 

@@ -49,7 +49,7 @@ _ROWS = (
     *_rows("muxer.v1.ControlService", Scope.WRITE_ADMIN, "UpdateRuntimeSettings"),
     *_rows("muxer.v1.AuditService", Scope.READ_ADMIN, "ListAuditEntries"),
     *_rows("muxer.v1.AlertService", Scope.READ_USAGE, "ListAlerts WatchAlerts"),
-    *_rows("muxer.v1.DecisionService", Scope.READ_USAGE, "ListDecisions GetDecision"),
+    *_rows("muxer.v1.DecisionService", Scope.READ_USAGE, "ListDecisions GetDecision ExplainDecision ReplayDecisions"),
     *_rows("muxer.v1.LedgerService", Scope.READ_USAGE, "ListEntries GetCompletion CheckLedger"),
     *_rows("muxer.v1.SavingsService", Scope.READ_USAGE, "GetSavings"),
     *_rows("muxer.v1.UsageService", Scope.READ_USAGE, "QueryUsage"),

@@ -79,8 +79,16 @@ CODES = {
 
 # What a client retries by itself when it is told how long to wait: RATE_LIMITED only where it lists the code as such.
 _RETRIED_LATER = frozenset({Reason.RATE_LIMITED})
-# A retry of these costs money again, so gRPC must not do it by itself.
-_NO_AUTOMATIC_RETRY = frozenset({Reason.PROVIDER_TIMEOUT, Reason.STREAM_INTERRUPTED})
+# A retry of these costs money again, or is vain: a budget begins anew in hours, a lease of money never. So gRPC must not
+# do it by itself, for clients that list the code either.
+_NO_AUTOMATIC_RETRY = frozenset(
+    {
+        Reason.PROVIDER_TIMEOUT,
+        Reason.STREAM_INTERRUPTED,
+        Reason.BUDGET_EXCEEDED,
+        Reason.MONEY_LEASE_EXCEEDED,
+    }
+)
 
 
 def status_of(error: MuxerError) -> status_pb2.Status:

@@ -12,7 +12,8 @@ from muxer_grpc.domain.reporting import DecisionFilter, DecisionRecord
 from muxer_grpc.storage.database import Database
 from muxer_grpc.storage.schema import decisions
 
-_TOLD = [column for column in decisions.columns if column.name not in ("document", "fingerprint")]
+# What listings tell.
+TOLD = [column for column in decisions.columns if column.name not in ("document", "fingerprint")]
 
 
 class DecisionTable:
@@ -24,27 +25,28 @@ class DecisionTable:
     async def page(self, wanted: DecisionFilter, asked: PageRequest) -> Sequence[DecisionRecord]:
         """Lists decisions without their documents, the latest first."""
         columns = decisions.c
-        query = select(*_TOLD).where(*_conditions(wanted)).limit(asked.length)
+        query = select(*TOLD).where(*decisions_meant(wanted)).limit(asked.length)
         query = query.order_by(columns.created_us.desc(), columns.id.desc())
         if asked.after:
             query = query.where(tuple_(columns.created_us, columns.id) < tuple_(int(asked.after[0]), asked.after[1]))
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return [_record(row) for row in rows]
+        return [decision_record(row) for row in rows]
 
     async def get(self, tenant_id: str | None, decision_id: str) -> DecisionRecord:
         """Reads one."""
-        query = select(*_TOLD, decisions.c.document).where(decisions.c.id == decision_id)
+        query = select(*TOLD, decisions.c.document).where(decisions.c.id == decision_id)
         if tenant_id is not None:
             query = query.where(decisions.c.tenant_id == tenant_id)
         async with self._database.read() as connection:
             row = (await connection.execute(query)).mappings().first()
         if row is None:
             raise ResourceNotFound("Decision", decision_id)
-        return _record(row, bytes(row["document"]))
+        return decision_record(row, bytes(row["document"]))
 
 
-def _record(row: RowMapping, document: bytes = b"") -> DecisionRecord:
+def decision_record(row: RowMapping, document: bytes = b"") -> DecisionRecord:
+    """Reads a decision."""
     return DecisionRecord(
         decision_id=row["id"],
         tenant_id=row["tenant_id"],
@@ -59,7 +61,8 @@ def _record(row: RowMapping, document: bytes = b"") -> DecisionRecord:
     )
 
 
-def _conditions(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
+def decisions_meant(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
+    """Says which decisions a filter means."""
     columns = decisions.c
     names = ("user_id", "strategy", "intent", "selected_model")
     conditions: list[ColumnElement[bool]] = [

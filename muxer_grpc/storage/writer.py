@@ -19,6 +19,7 @@ from typing import Any
 from muxer_grpc.domain.budgeting import MICROSECONDS, BudgetAlert
 from muxer_grpc.domain.ledger import KeptDecision, KnownRequest, Reservation, Settlement
 from muxer_grpc.domain.money_leases import LeaseEnding, MoneyLease
+from muxer_grpc.domain.observing import LedgerObserver
 from muxer_grpc.domain.refusals import StorageUnavailable
 from muxer_grpc.storage.connection import WriterConnection
 from muxer_grpc.storage.database import Database, is_passing
@@ -105,6 +106,8 @@ class LedgerWriter:
         self._closing = False
         self._passing = False
         self.figures = WriterFigures()
+        # Is told of each transaction, where there is one; from the writer's thread.
+        self.observer: LedgerObserver | None = None
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -230,6 +233,8 @@ class LedgerWriter:
             posted = self._post(batch)
         except Exception as error:
             self.figures.failures += 1
+            if self.observer is not None:
+                self.observer.failed()
             if self._connection.in_doubt:
                 for asked in batch:
                     asked.in_doubt = True
@@ -268,6 +273,11 @@ class LedgerWriter:
         figures.seconds += took
         figures.largest_batch = max(figures.largest_batch, len(batch))
         figures.recent_seconds.append(took)
+        if self.observer is not None:
+            made = [asked.operation for asked in batch]
+            reserved = sum(each.amount_nano_usd for each in made if isinstance(each, Reservation))
+            settled = sum(each.cost_nano_usd for each in made if isinstance(each, Settlement))
+            self.observer.committed(took, len(batch), reserved, settled)
         return posted
 
     def _give_up(self) -> None:

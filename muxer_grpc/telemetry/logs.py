@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
+
+# The trace, the span and the flags of the call that a task works for, where it is sampled.
+TRACE: ContextVar[tuple[int, int, int] | None] = ContextVar("muxer_trace", default=None)
 
 CONSOLE_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
@@ -14,8 +20,25 @@ GRPC_LOGGER = "grpc._cython.cygrpc"
 GRPC_SHOWS = "Invalid encoding on"
 
 
+class CallLine:
+    """The line of a call, as a message of the log: text for people, fields for machines."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self.fields = fields
+
+    def __str__(self) -> str:
+        """Writes what people look for first, and the rest as name=value."""
+        rest = " ".join(f"{name}={value}" for name, value in self.fields.items() if name not in ("method", "code"))
+        return f"{self.fields.get('method', '')} {self.fields.get('code', '')} {rest}"
+
+
 class JsonFormatter(logging.Formatter):
-    """Writes one JSON object per line: time (RFC 3339, UTC), level, logger, message and, for defects, the stack."""
+    """Writes one JSON object per line: time (RFC 3339, UTC), level, logger, message and, for defects, the stack.
+
+    Lines of calls have their fields beside these, and all lines of a call that is sampled its trace.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Formats a record."""
@@ -23,9 +46,18 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
-            "pid": record.process,
         }
+        called = record.msg if isinstance(record.msg, CallLine) else None
+        if called is None:
+            line["message"] = record.getMessage()
+        else:
+            line["message"] = f"{called.fields['method']} {called.fields['code']}"
+            line.update(called.fields)
+        line["pid"] = record.process
+        trace = TRACE.get()
+        if trace is not None:
+            line["trace_id"], line["span_id"] = f"{trace[0]:032x}", f"{trace[1]:016x}"
+            line["trace_flags"] = f"{trace[2]:02x}"
         if record.exc_info:
             line["stack"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)

@@ -95,6 +95,7 @@ class Classifier:
             gain=verdict.gain,
             settled=confidence >= self._thresholds.direct(intent),
             difficulty=_difficulty(complexity, verdict, evidence, len(reading.tokens)),
+            runners_up=_runners_up(intent, verdict),
         )
 
     def _by_rules(self, conversation: Conversation) -> Classification:
@@ -137,6 +138,26 @@ class Classifier:
 # and look-ups suit cheap models, explanations balanced ones, and code and analysis strong ones.
 _COMPLEXITY_SHARE, _GAIN_SHARE, _RULES_SHARE, _LEAST_DIFFICULTY = 0.44, 0.44, 0.37, 0.03
 _JUDGE, _REASON, _ASK = (GROUP_NAMES.index(name) for name in ("judge", "reason_word", "ask"))
+
+
+def with_complexity(classification: Classification, complexity: float) -> Classification:
+    """Gives the classification of a prompt that is harder or easier and else the same; `complexity` is 0 to 1."""
+    # Rules and judges know no other difficulty than the complexity itself.
+    alone = classification.difficulty == classification.complexity
+    moved = (complexity - classification.complexity) * (1.0 if alone else _COMPLEXITY_SHARE)
+    return classification._replace(
+        complexity=complexity, difficulty=min(1.0, max(0.0, classification.difficulty + moved))
+    )
+
+
+MOST_RUNNERS_UP = 2
+
+
+def _runners_up(intent: Intent, verdict: Verdict) -> tuple[tuple[Intent, float], ...]:
+    """Lists the intents that the learned part holds likeliest, but for the one that was taken."""
+    chances = [*zip(INTENTS, verdict.intents, strict=True), (Intent.SAFETY_RISK, verdict.safety_risk)]
+    others = sorted([(-chance, other.value, other) for other, chance in chances if other is not intent])
+    return tuple([(other, -chance) for chance, _, other in others[:MOST_RUNNERS_UP]])
 
 
 def _difficulty(complexity: float, verdict: Verdict, evidence: Evidence, words: int) -> float:

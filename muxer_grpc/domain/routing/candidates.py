@@ -81,7 +81,7 @@ def _region_not_allowed(model: Model, needs: Needs) -> Exclusion | None:
 
 
 def _simulated(model: Model, needs: Needs) -> Exclusion | None:
-    if model.simulated and needs.exclude_simulated:
+    if model.simulated and needs.exclude_simulated and model.name != needs.request.requested_model:
         return Exclusion(model, ExclusionReason.SIMULATED, "real models are configured; ask for it by name")
     return None
 

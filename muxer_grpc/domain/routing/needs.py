@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from muxer_grpc.domain.catalogue import Catalogue, Feature, Model
 from muxer_grpc.domain.chat import Conversation, ImagePart, JsonFormat, JsonSchemaFormat, TextPart
+from muxer_grpc.domain.decision import Basis
 from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.tokens import TextShape, Tokenizer, measure
 
@@ -22,7 +23,8 @@ class Needs:
     """What a request needs of a model; tokens are estimates.
 
     `counts` holds the input's tokens by the names of the catalogue's tokenizers; `output_tokens` is the asked bound, 0
-    where there is none. `too_slow` names the models that are not expected to answer in `seconds_left`.
+    where there is none. `too_slow` names the models that are not expected to answer in `seconds_left`, `admitted` those
+    that no rule excludes, in a choice that is only supposed.
     """
 
     request: CompletionRequest
@@ -33,6 +35,7 @@ class Needs:
     exclude_simulated: bool
     seconds_left: float | None = None
     too_slow: frozenset[str] = frozenset()
+    admitted: frozenset[str] = frozenset()
 
     def input_tokens(self, model: Model) -> int:
         """Estimates the input as a model's vendor counts it."""
@@ -52,7 +55,7 @@ def needs_of(request: CompletionRequest, catalogue: Catalogue) -> Needs:
     """Reads what the request needs."""
     conversation = request.conversation
     policy = request.policy
-    asked_for_simulated = request.requested_model or policy.allowed_models or policy.allowed_providers
+    asked_for_simulated = policy.allowed_models or policy.allowed_providers
     shape, fixed = measure_input(conversation)
     features = _features_of(conversation)
     return Needs(
@@ -63,6 +66,28 @@ def needs_of(request: CompletionRequest, catalogue: Catalogue) -> Needs:
         output_tokens=conversation.max_output_tokens or 0,
         exclude_simulated=not asked_for_simulated and catalogue.has_real_models,
     )
+
+
+def needs_again(basis: Basis, requested_model: str, catalogue: Catalogue) -> Needs:
+    """Reads what an earlier request needed. A tokenizer that was not there then is taken to count the most."""
+    policy = basis.policy
+    if policy.weights is None and basis.default_weights is not None:
+        policy = replace(policy, weights=basis.default_weights)
+    asked_for_simulated = policy.allowed_models or policy.allowed_providers
+    most = max(basis.counts.values(), default=0)
+    return Needs(
+        request=CompletionRequest(_NO_CONVERSATION, policy, requested_model),
+        features=basis.features | policy.required_features,
+        counts={each.name: basis.counts.get(each.name, most) for each in catalogue.distinct_tokenizers},
+        tokenizers=catalogue.tokenizers,
+        output_tokens=basis.output_tokens,
+        exclude_simulated=not asked_for_simulated and catalogue.has_real_models,
+        too_slow=basis.too_slow,
+    )
+
+
+# What was asked is kept nowhere.
+_NO_CONVERSATION = Conversation(())
 
 
 def measure_input(conversation: Conversation) -> tuple[TextShape, int]:

@@ -44,12 +44,15 @@ class Strategy:
 
     `key` gives what `rank` reads from a classification beyond the task: of equal keys, tasks, policies and contenders,
     the ranking is equal. One that takes turns sees how many choices were made among the same contenders.
+    `weighs` tells whether it reads the weights of factors, `aims` whether it reads a quality target.
     """
 
     name: str
     rank: Callable[[Sequence[Contender], Aim], Ranking]
     key: Callable[[Classification], Hashable] = lambda _classification: None
     takes_turns: bool = False
+    weighs: bool = False
+    aims: bool = False
 
 
 def candidate_of(contender: Contender, score: float, factors: tuple[Factor, ...]) -> Candidate:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from muxer_grpc.domain.catalogue import Catalogue, Model, version_of
-from muxer_grpc.domain.decision import Candidate, Classification, Decision, Exclusion, ExclusionReason
+from muxer_grpc.domain.decision import Basis, Candidate, Classification, Decision, Exclusion, ExclusionReason
 from muxer_grpc.domain.errors import ContextTooLong, MuxerError, NoEligibleModel
 from muxer_grpc.domain.live import NOTHING_KNOWN, LiveSnapshot
 from muxer_grpc.domain.refusals import DeadlineTooShort, NoProviderAvailable
@@ -31,13 +31,17 @@ CANDIDATES_NAMED = 3
 MAX_CHOICES = 512
 
 
-class _Choice(NamedTuple):
-    """What a decision comes to, apart from its id, its time and its classification."""
+class Choice(NamedTuple):
+    """What a decision comes to, apart from its id, its time and its classification.
+
+    `turn` counts the choices made before among the same models, where the strategy takes turns.
+    """
 
     candidates: tuple[Candidate, ...]
     exclusions: tuple[Exclusion, ...]
     explanation: str
     fallbacks: tuple[Candidate, ...] = ()
+    turn: int = 0
 
 
 class Router:
@@ -61,7 +65,7 @@ class Router:
         weighed = "" if default_weights is None else f".{version_of('weights', default_weights).rpartition('-')[2]}"
         self._policy_version = f"{POLICY_VERSION}{weighed}"
         self._turns = turns or Turns()
-        self._choices: dict[Hashable, _Choice] = {}
+        self._choices: dict[Hashable, Choice] = {}
         self._estimator = Estimator(catalogue)
 
     def decide(
@@ -122,7 +126,30 @@ class Router:
             fleet_version=f"{catalogue.version}.{live.version}" if live.version else catalogue.version,
             estimated_input_tokens=choice.candidates[0].estimated_input_tokens,
             fallbacks=choice.fallbacks,
+            basis=self._basis(needs, live, choice.turn),
         )
+
+    def choose(
+        self,
+        needs: Needs,
+        classification: Classification,
+        *,
+        live: LiveSnapshot,
+        strategy: str = "",
+        turn: int | None = None,
+    ) -> Choice:
+        """Chooses for needs that are only supposed, or were met before; what is chosen is not kept.
+
+        Without a `turn`, a strategy that takes turns takes the next one. Raises as decide() does.
+        """
+        ranks = known_strategies()[strategy or self._default_strategy]
+        if ranks.takes_turns and turn is None:
+            return self._take_turn(needs, classification, ranks, live, dry_run=False)
+        return self._choose(needs, classification, ranks, live, turn=turn or 0)
+
+    def _basis(self, needs: Needs, live: LiveSnapshot, turn: int) -> Basis:
+        policy, weights = needs.request.policy, self._default_weights
+        return Basis(policy, needs.features, needs.counts, needs.output_tokens, weights, live, needs.too_slow, turn)
 
     def allows(self, model: Model, request: CompletionRequest) -> Exclusion | None:
         """Says why a model may not answer a request now; None when it may."""
@@ -138,23 +165,25 @@ class Router:
         if known_strategies()[decision.strategy].takes_turns:
             self._turns.take((decision.strategy, *sorted(candidate.model.name for candidate in decision.candidates)))
 
-    def _keep(self, key: Hashable, choice: _Choice) -> None:
+    def _keep(self, key: Hashable, choice: Choice) -> None:
         if len(self._choices) >= MAX_CHOICES:
             del self._choices[next(iter(self._choices))]
         self._choices[key] = choice
 
     def _take_turn(
         self, needs: Needs, classification: Classification, strategy: Strategy, live: LiveSnapshot, *, dry_run: bool
-    ) -> _Choice:
+    ) -> Choice:
         contenders, exclusions = self._contend(needs, task_of(classification), live)
         among = (strategy.name, *(contender.model.name for contender in contenders))
         turn = self._turns.next(among) if dry_run else self._turns.take(among)
         return self._rank(needs, classification, strategy, contenders=contenders, exclusions=exclusions, turn=turn)
 
-    def _choose(self, needs: Needs, classification: Classification, strategy: Strategy, live: LiveSnapshot) -> _Choice:
+    def _choose(
+        self, needs: Needs, classification: Classification, strategy: Strategy, live: LiveSnapshot, *, turn: int = 0
+    ) -> Choice:
         """Filters and ranks. Raises NoEligibleModel when nothing is left."""
         contenders, exclusions = self._contend(needs, task_of(classification), live)
-        return self._rank(needs, classification, strategy, contenders=contenders, exclusions=exclusions, turn=0)
+        return self._rank(needs, classification, strategy, contenders=contenders, exclusions=exclusions, turn=turn)
 
     def _rank(
         self,
@@ -165,7 +194,7 @@ class Router:
         contenders: list[Contender],
         exclusions: list[Exclusion],
         turn: int,
-    ) -> _Choice:
+    ) -> Choice:
         policy = needs.request.policy
         aim = Aim(
             classification,
@@ -179,7 +208,8 @@ class Router:
         if requested:
             ranking = _requested_first(ranking, requested)
         candidates = ranking.candidates
-        return _Choice(candidates, tuple(exclusions), ranking.explanation, fallback_chain(candidates, MOST_FALLBACKS))
+        fallbacks = fallback_chain(candidates, MOST_FALLBACKS)
+        return Choice(candidates, tuple(exclusions), ranking.explanation, fallbacks, turn)
 
     def _contend(self, needs: Needs, task: Task, live: LiveSnapshot) -> tuple[list[Contender], list[Exclusion]]:
         """Parts the models into those that can answer and those that cannot. Raises NoEligibleModel when none can."""
@@ -192,6 +222,9 @@ class Router:
         if rules or has_ceiling or live.resting or needs.too_slow:
             able = []
             for contender in contenders:
+                if contender.model.name in needs.admitted:
+                    able.append(contender)
+                    continue
                 exclusion = exclusion_of(contender.model, needs, rules) or _not_now(contender.model, needs, live)
                 if exclusion is None and has_ceiling:
                     exclusion = ceiling_exclusion_of(contender, needs)

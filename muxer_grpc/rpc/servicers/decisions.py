@@ -12,6 +12,7 @@ from muxer_grpc.domain.reporting import DecisionFilter, DecisionHistory, Decisio
 from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.rpc.admin_fields import check_made_id, check_tenant_id, time_message
 from muxer_grpc.rpc.calls import Calls
+from muxer_grpc.rpc.exploring import DecisionExplorer
 from muxer_grpc.rpc.ledger_fields import MAX_NAME_CHARACTERS, check_subject, intent_number, read_intent
 from muxer_grpc.rpc.listings import check_numbers, check_text, named, read_span
 from muxer_grpc.rpc.paging import Paging
@@ -24,14 +25,17 @@ SERVICE = "muxer.v1.DecisionService"
 class DecisionServicer:
     """Serves the admin listener."""
 
-    def __init__(self, history: DecisionHistory) -> None:
+    def __init__(self, history: DecisionHistory, explorer: DecisionExplorer) -> None:
         self._history = history
+        self._explorer = explorer
 
     def handlers(self, calls: Calls) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """Gives the wrapped methods by name."""
         return {
             "ListDecisions": calls.unary(pb.ListDecisionsRequest, self.list_decisions),
             "GetDecision": calls.unary(pb.GetDecisionRequest, self.get_decision),
+            "ExplainDecision": calls.unary(pb.ExplainDecisionRequest, self.explain_decision),
+            "ReplayDecisions": calls.unary(pb.ReplayDecisionsRequest, self._explorer.replay),
         }
 
     async def list_decisions(self, request: pb.ListDecisionsRequest, limit: TimeLimit) -> pb.ListDecisionsResponse:
@@ -72,9 +76,32 @@ class DecisionServicer:
         check_made_id(request.decision_id, "decision_id", violations)
         violations.raise_if_any()
         found = await limit.wait(lambda: self._history.get(tenant_id, request.decision_id))
-        message = _message(found)
-        message.decision.CopyFrom(routing_pb2.RouteDecision.FromString(found.document))
-        return pb.GetDecisionResponse(decision=message)
+        return pb.GetDecisionResponse(decision=_whole_message(found))
+
+    async def explain_decision(
+        self, request: pb.ExplainDecisionRequest, limit: TimeLimit
+    ) -> pb.ExplainDecisionResponse:
+        """Shows why a decision came out as it did, and what would have changed it."""
+        tenant_id = tenants_meant(limit.principal, request.tenant_id)
+        violations = Violations()
+        if tenant_id is not None:
+            check_tenant_id(tenant_id, "tenant_id", violations)
+        decision_id, completion_id = request.decision_id, request.completion_id
+        both = bool(decision_id and completion_id)
+        violations.check(not both, "completion_id", "contradiction", "give decision_id or completion_id, not both")
+        field = "completion_id" if completion_id else "decision_id"
+        check_made_id(getattr(request, field), field, violations)
+        violations.raise_if_any()
+        if completion_id:
+            decision_id = await self._explorer.decision_of(tenant_id, completion_id, limit)
+        found = await limit.wait(lambda: self._history.get(tenant_id, decision_id))
+        return await self._explorer.explain(_whole_message(found), limit)
+
+
+def _whole_message(record: DecisionRecord) -> pb.DecisionRecord:
+    message = _message(record)
+    message.decision.CopyFrom(routing_pb2.RouteDecision.FromString(record.document))
+    return message
 
 
 def _message(record: DecisionRecord) -> pb.DecisionRecord:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from muxer.v1 import chat_pb2, metrics_pb2, muxer_service_pb2
+from muxer.v1 import chat_pb2, muxer_service_pb2
 
 from muxer_grpc.domain.completion import Replay, Summary
 from muxer_grpc.domain.decision import Decision
-from muxer_grpc.domain.figures import Dimension, Figures, FiguresRow
-from muxer_grpc.domain.resilience.breaker import BreakerState
-from muxer_grpc.domain.resilience.health import Health
 from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.tenancy import ContentStorage
@@ -23,21 +18,12 @@ from muxer_grpc.pipeline.pipeline import EarlierDecision, Pipeline
 from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.rpc.calls import Calls
 from muxer_grpc.rpc.documents import replayed, whole_reply
-from muxer_grpc.rpc.figures import read_figures_query, row_message, tally_message
-from muxer_grpc.rpc.replies import complete_response, route_response, stream_response, timestamp_message
+from muxer_grpc.rpc.metrics import Metrics
+from muxer_grpc.rpc.replies import complete_response, route_response, stream_response
 from muxer_grpc.rpc.requests import fingerprint_of, read_request
 from muxer_grpc.rpc.written import Written
 
 SERVICE = "muxer.v1.MuxerService"
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessFacts:
-    """What GetMetrics says of the process; `started_at` is in seconds since the epoch."""
-
-    version: str
-    instance_id: str
-    started_at: float
 
 
 class MuxerServicer:
@@ -47,18 +33,14 @@ class MuxerServicer:
         self,
         pipeline: Pipeline,
         fleet: Fleet,
-        figures: Figures,
-        facts: ProcessFacts,
+        metrics: Metrics,
         *,
         caches: bool = False,
-        health: Health | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._caches = caches
-        self._health = health or Health()
         self._fleet = fleet
-        self._figures = figures
-        self._facts = facts
+        self._metrics = metrics
 
     def handlers(self, calls: Calls) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """Gives the wrapped methods by name."""
@@ -66,7 +48,7 @@ class MuxerServicer:
             "Route": calls.unary(muxer_service_pb2.RouteRequest, self.route),
             "Complete": calls.unary(muxer_service_pb2.CompleteRequest, self.complete),
             "StreamComplete": calls.server_stream(muxer_service_pb2.StreamCompleteRequest, self.stream_complete),
-            "GetMetrics": calls.unary(muxer_service_pb2.GetMetricsRequest, self.get_metrics),
+            "GetMetrics": calls.unary(muxer_service_pb2.GetMetricsRequest, self._metrics.get),
         }
 
     async def route(self, request: muxer_service_pb2.RouteRequest, limit: TimeLimit) -> Written:
@@ -113,32 +95,6 @@ class MuxerServicer:
     def _read(self, spec: chat_pb2.CompletionSpec, limit: TimeLimit) -> CompletionRequest:
         keeps_content = limit.principal.policy.content is not ContentStorage.OFF
         return read_request(spec, self._fleet.catalogue, keeps_content=keeps_content, caches=self._caches)
-
-    async def get_metrics(
-        self, request: muxer_service_pb2.GetMetricsRequest, _limit: TimeLimit
-    ) -> muxer_service_pb2.GetMetricsResponse:
-        """Shows figures."""
-        query = read_figures_query(request, self._fleet.catalogue)
-        return muxer_service_pb2.GetMetricsResponse(
-            scope=metrics_pb2.METRICS_SCOPE_PROCESS,
-            rows=[row_message(row, self._breaker_of(row)) for row in self._figures.rows(query)],
-            total=tally_message(self._figures.total(query)),
-            process=metrics_pb2.ProcessStatus(
-                version=self._facts.version,
-                start_time=timestamp_message(self._facts.started_at),
-                completions_in_flight=self._figures.in_flight,
-                instance_id=self._facts.instance_id,
-            ),
-        )
-
-    def _breaker_of(self, row: FiguresRow) -> BreakerState | None:
-        """Tells the state of the breaker of a row's model or provider; None where it is of neither."""
-        name, provider = row.group.get(Dimension.MODEL, ""), row.group.get(Dimension.PROVIDER, "")
-        if not name and not provider:
-            return None
-        model = self._fleet.catalogue.models.get(name)
-        now = asyncio.get_running_loop().time()
-        return self._health.state_of(name, provider if model is None else model.provider, now)
 
 
 def _earlier(

@@ -26,7 +26,10 @@ SERVICE_CONFIG = {
             },
         }
     ],
-    "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+    # Retries stop while half of these are used up, one by each failure. A replica that dies fails every call on it at
+    # once, hundreds in a busy caller, and all of them are to be tried again; a service that is down costs more, and
+    # its retries do stop. 1000 is the most that gRPC takes.
+    "retryThrottling": {"maxTokens": 1000, "tokenRatio": 0.1},
 }
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -27,9 +28,15 @@ DEFAULT_ADMIN_TARGET = "127.0.0.1:50052"
 DEFAULT_TIMEOUT_SECONDS = 60.0
 PAGE_SIZE = 1_000
 
+Decision = routing_pb2.RouteDecision | str | None
+
 
 class _Connection:
-    """What both clients are built from. Every call has a deadline: `timeout` seconds unless the call says otherwise."""
+    """What both clients are built from. Every call has a deadline: `timeout` seconds unless the call says otherwise.
+
+    `repeatable` gives each completion a request id where it has none: one whose connection was lost is then tried again
+    for the same answer and one charge. The service keeps the answer for that, and does not look into its cache.
+    """
 
     def __init__(
         self,
@@ -39,6 +46,7 @@ class _Connection:
         tls: TlsOptions | None = None,
         api_key: str | None = None,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        repeatable: bool = False,
         traceparent: Callable[[], str | None] = current_traceparent,
     ) -> None:
         for each in (target, admin_target):
@@ -48,6 +56,7 @@ class _Connection:
         self._tls = tls
         self._api_key = api_key
         self._timeout = timeout
+        self._repeatable = repeatable
         self._traceparent = traceparent
         self._channels: dict[str, Any] = {}
 
@@ -62,26 +71,25 @@ class _Connection:
             self._channels[target] = channel
         return channel
 
+    def _request(self, kind: Any, prompt: Prompt, decision: Decision, options: SpecOptions) -> Any:
+        """Makes a request that takes up a decision, given whole or by its id; None: it is decided anew.
+
+        Raises ValueError for a decision without an id, which would be decided anew without a word.
+        """
+        decision_id = decision.decision_id if isinstance(decision, routing_pb2.RouteDecision) else decision
+        if decision_id == "":
+            msg = "the decision has no id; give one that route() returned, or None to decide anew"
+            raise ValueError(msg)
+        request = kind(spec=build_spec(prompt, **options), decision_id=decision_id)
+        if self._repeatable and not request.spec.request_id:
+            request.spec.request_id = str(uuid.uuid4())
+        return request
+
     def _call_options(self, timeout: float | None) -> dict[str, Any]:
         return {
             "timeout": self._timeout if timeout is None else timeout,
             "metadata": call_metadata(self._api_key, self._traceparent),
         }
-
-
-Decision = routing_pb2.RouteDecision | str | None
-
-
-def _request(kind: Any, prompt: Prompt, decision: Decision, options: SpecOptions) -> Any:
-    """Makes a request that takes up a decision, given whole or by its id; None: it is decided anew.
-
-    Raises ValueError for a decision without an id, which would be decided anew without a word.
-    """
-    decision_id = decision.decision_id if isinstance(decision, routing_pb2.RouteDecision) else decision
-    if decision_id == "":
-        msg = "the decision has no id; give one that route() returned, or None to decide anew"
-        raise ValueError(msg)
-    return kind(spec=build_spec(prompt, **options), decision_id=decision_id)
 
 
 def _completion(reply: muxer_service_pb2.CompleteResponse) -> Completion:
@@ -117,7 +125,7 @@ class AsyncMuxerClient(_Connection):
         **options: Unpack[SpecOptions],
     ) -> Completion:
         """Answers in one reply; with `decision`, by that of a `route` of the same prompt and options."""
-        request = _request(muxer_service_pb2.CompleteRequest, prompt, decision, options)
+        request = self._request(muxer_service_pb2.CompleteRequest, prompt, decision, options)
         with typed_errors():
             return _completion(await self._muxer().Complete(request, **self._call_options(timeout)))
 
@@ -130,7 +138,7 @@ class AsyncMuxerClient(_Connection):
         **options: Unpack[SpecOptions],
     ) -> AsyncCompletionStream:
         """Answers as a stream; `decision` as in `complete`."""
-        request = _request(muxer_service_pb2.StreamCompleteRequest, prompt, decision, options)
+        request = self._request(muxer_service_pb2.StreamCompleteRequest, prompt, decision, options)
         return AsyncCompletionStream(self._muxer().StreamComplete(request, **self._call_options(timeout)))
 
     async def route(
@@ -209,7 +217,7 @@ class MuxerClient(_Connection):
         **options: Unpack[SpecOptions],
     ) -> Completion:
         """Answers in one reply; with `decision`, by that of a `route` of the same prompt and options."""
-        request = _request(muxer_service_pb2.CompleteRequest, prompt, decision, options)
+        request = self._request(muxer_service_pb2.CompleteRequest, prompt, decision, options)
         with typed_errors():
             return _completion(self._muxer().Complete(request, **self._call_options(timeout)))
 
@@ -222,7 +230,7 @@ class MuxerClient(_Connection):
         **options: Unpack[SpecOptions],
     ) -> CompletionStream:
         """Answers as a stream; `decision` as in `complete`."""
-        request = _request(muxer_service_pb2.StreamCompleteRequest, prompt, decision, options)
+        request = self._request(muxer_service_pb2.StreamCompleteRequest, prompt, decision, options)
         return CompletionStream(self._muxer().StreamComplete(request, **self._call_options(timeout)))
 
     def route(

@@ -133,6 +133,9 @@ def error_of(error: grpc.RpcError) -> MuxerError:
             details[kind.__name__] = detail
     info = details.get("ErrorInfo")
     known = isinstance(info, error_details_pb2.ErrorInfo) and info.domain == DOMAIN
+    if not known and code is grpc.StatusCode.INTERNAL and "RST_STREAM" in message:
+        # A proxy had to cut a call whose replica was gone. Without a proxy, gRPC tells the same as UNAVAILABLE.
+        code = grpc.StatusCode.UNAVAILABLE
     reason = info.reason if known and isinstance(info, error_details_pb2.ErrorInfo) else _REASON_OF_CODE.get(code)
     return BY_REASON.get(reason or "", MuxerError)(reason or code.name, code, message, details)
 

@@ -62,6 +62,7 @@ class SpecOptions(TypedDict, total=False):
     max_output_tokens: int
     reasoning_effort: str
     labels: Mapping[str, str]
+    request_id: str
     vendor_options: Mapping[str, Mapping[str, Any]]
     cache: str
     cache_ttl: float | timedelta
@@ -228,6 +229,7 @@ _WRITERS: dict[str, Any] = {
     "max_output_tokens": lambda spec, bound: setattr(spec, "max_output_tokens", bound),
     "reasoning_effort": _set_effort,
     "labels": lambda spec, labels: spec.labels.update(labels),
+    "request_id": lambda spec, name: setattr(spec, "request_id", name),
     "vendor_options": _set_vendor_options,
     "cache": _set_cache,
     "cache_ttl": _set_cache_ttl,

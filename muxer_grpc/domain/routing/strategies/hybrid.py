@@ -22,4 +22,4 @@ def rank(contenders: Sequence[Contender], aim: Aim) -> Ranking:
     return Ranking(candidates, f"{best.model.name}: the best mean of the weighed factors, most of all by {decisive}")
 
 
-STRATEGY = Strategy("hybrid", rank)
+STRATEGY = Strategy("hybrid", rank, weighs=True)

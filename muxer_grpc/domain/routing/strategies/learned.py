@@ -44,4 +44,4 @@ def _reach(candidates: tuple[Candidate, ...], target: float) -> Ranking:
     )
 
 
-STRATEGY = Strategy("learned", rank)
+STRATEGY = Strategy("learned", rank, weighs=True, aims=True)

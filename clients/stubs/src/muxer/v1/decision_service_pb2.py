@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from muxer.v1 import price_service_pb2 as muxer_dot_v1_dot_price__service__pb2
 from muxer.v1 import routing_pb2 as muxer_dot_v1_dot_routing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmuxer/v1/decision_service.proto\x12\x08muxer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16muxer/v1/routing.proto\"\xb9\x02\n\x0e\x44\x65\x63isionRecord\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x15\n\rcompletion_id\x18\x04 \x01(\t\x12\x10\n\x08strategy\x18\x05 \x01(\t\x12 \n\x06intent\x18\x06 \x01(\x0e\x32\x10.muxer.v1.Intent\x12\x16\n\x0eselected_model\x18\x07 \x01(\t\x12)\n\x08\x64\x65\x63ision\x18\x08 \x01(\x0b\x32\x17.muxer.v1.RouteDecision\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa5\x02\n\x14ListDecisionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x10\n\x08strategy\x18\x05 \x01(\t\x12 \n\x06intent\x18\x06 \x01(\x0e\x32\x10.muxer.v1.Intent\x12\x16\n\x0eselected_model\x18\x07 \x01(\t\x12\x14\n\x07\x64ry_run\x18\x08 \x01(\x08H\x00\x88\x01\x01\x12)\n\x05since\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\n\x08_dry_run\"]\n\x15ListDecisionsResponse\x12+\n\tdecisions\x18\x01 \x03(\x0b\x32\x18.muxer.v1.DecisionRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x12GetDecisionRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\"A\n\x13GetDecisionResponse\x12*\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x18.muxer.v1.DecisionRecord2\xb9\x01\n\x0f\x44\x65\x63isionService\x12U\n\rListDecisions\x12\x1e.muxer.v1.ListDecisionsRequest\x1a\x1f.muxer.v1.ListDecisionsResponse\"\x03\x90\x02\x01\x12O\n\x0bGetDecision\x12\x1c.muxer.v1.GetDecisionRequest\x1a\x1d.muxer.v1.GetDecisionResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmuxer/v1/decision_service.proto\x12\x08muxer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cmuxer/v1/price_service.proto\x1a\x16muxer/v1/routing.proto\"\xb9\x02\n\x0e\x44\x65\x63isionRecord\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x15\n\rcompletion_id\x18\x04 \x01(\t\x12\x10\n\x08strategy\x18\x05 \x01(\t\x12 \n\x06intent\x18\x06 \x01(\x0e\x32\x10.muxer.v1.Intent\x12\x16\n\x0eselected_model\x18\x07 \x01(\t\x12)\n\x08\x64\x65\x63ision\x18\x08 \x01(\x0b\x32\x17.muxer.v1.RouteDecision\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa5\x02\n\x14ListDecisionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x10\n\x08strategy\x18\x05 \x01(\t\x12 \n\x06intent\x18\x06 \x01(\x0e\x32\x10.muxer.v1.Intent\x12\x16\n\x0eselected_model\x18\x07 \x01(\t\x12\x14\n\x07\x64ry_run\x18\x08 \x01(\x08H\x00\x88\x01\x01\x12)\n\x05since\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\n\x08_dry_run\"]\n\x15ListDecisionsResponse\x12+\n\tdecisions\x18\x01 \x03(\x0b\x32\x18.muxer.v1.DecisionRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x12GetDecisionRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\"A\n\x13GetDecisionResponse\x12*\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x18.muxer.v1.DecisionRecord\"W\n\x16\x45xplainDecisionRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x15\n\rcompletion_id\x18\x03 \x01(\t\"\xb5\x02\n\x17\x45xplainDecisionResponse\x12*\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x18.muxer.v1.DecisionRecord\x12\x32\n\ncandidates\x18\x02 \x03(\x0b\x32\x1e.muxer.v1.CandidateExplanation\x12\x32\n\nexclusions\x18\x03 \x03(\x0b\x32\x1e.muxer.v1.ExclusionExplanation\x12+\n\x0c\x61lternatives\x18\x04 \x03(\x0b\x32\x15.muxer.v1.Alternative\x12\x12\n\nreproduced\x18\x05 \x01(\x08\x12\x15\n\rpresent_model\x18\x06 \x01(\t\x12\x16\n\x0emodels_changed\x18\x07 \x01(\x08\x12\x16\n\x0eprices_changed\x18\x08 \x01(\x08\"\x97\x01\n\x14\x43\x61ndidateExplanation\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\x05\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x0e\n\x06\x62\x65hind\x18\x04 \x01(\x01\x12,\n\x07\x66\x61\x63tors\x18\x05 \x03(\x0b\x32\x1b.muxer.v1.FactorExplanation\x12\x15\n\rfallback_rank\x18\x06 \x01(\x05\"f\n\x11\x46\x61\x63torExplanation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0e\n\x06weight\x18\x03 \x01(\x01\x12\x14\n\x0c\x63ontribution\x18\x04 \x01(\x01\x12\x0e\n\x06\x62\x65hind\x18\x05 \x01(\x01\"\xae\x01\n\x14\x45xclusionExplanation\x12&\n\texclusion\x18\x01 \x01(\x0b\x32\x13.muxer.v1.Exclusion\x12\x0e\n\x06remedy\x18\x02 \x01(\t\x12)\n\x0bremedy_kind\x18\x03 \x01(\x0e\x32\x14.muxer.v1.RemedyKind\x12\x18\n\x10rank_if_admitted\x18\x04 \x01(\x05\x12\x19\n\x11score_if_admitted\x18\x05 \x01(\x01\"\x9d\x02\n\x0b\x41lternative\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.muxer.v1.AlternativeKind\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x19\n\x0cvalue_before\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0bvalue_after\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\x0e\x63hanges_choice\x18\x05 \x01(\x08\x12\x16\n\x0eselected_model\x18\x06 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x07 \x01(\t\x12\x1f\n\x17\x65stimated_cost_nano_usd\x18\x08 \x01(\x03\x12\x18\n\x10\x65xpected_quality\x18\t \x01(\x01\x42\x0f\n\r_value_beforeB\x0e\n\x0c_value_after\"\xde\x01\n\x16ReplayDecisionsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05limit\x18\x04 \x01(\x05\x12&\n\x06policy\x18\x05 \x01(\x0b\x32\x16.muxer.v1.ReplayPolicy\x12$\n\x06prices\x18\x06 \x03(\x0b\x32\x14.muxer.v1.GivenPrice\"\xaa\x01\n\x0cReplayPolicy\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12)\n\x07weights\x18\x02 \x01(\x0b\x32\x18.muxer.v1.RoutingWeights\x12\x1b\n\x0equality_target\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\x0e\x61llowed_models\x18\x04 \x03(\t\x12\x15\n\rdenied_models\x18\x05 \x03(\tB\x11\n\x0f_quality_target\"\xd6\x02\n\x17ReplayDecisionsResponse\x12#\n\x05total\x18\x01 \x01(\x0b\x32\x14.muxer.v1.ReplaySums\x12\'\n\x07intents\x18\x02 \x03(\x0b\x32\x16.muxer.v1.IntentReplay\x12$\n\x06shifts\x18\x03 \x03(\x0b\x32\x14.muxer.v1.ModelShift\x12,\n\nexclusions\x18\x04 \x03(\x0b\x32\x18.muxer.v1.ExclusionShift\x12\x0f\n\x07skipped\x18\x05 \x01(\x03\x12\x0f\n\x07refused\x18\x06 \x01(\x03\x12\x11\n\ttruncated\x18\x07 \x01(\x08\x12\x31\n\rearliest_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12price_book_version\x18\t \x01(\t\x12\x15\n\rfleet_version\x18\n \x01(\t\"\xbc\x01\n\nReplaySums\x12\x11\n\tdecisions\x18\x01 \x01(\x03\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x03\x12\x0e\n\x06pinned\x18\x03 \x01(\x03\x12\x10\n\x08measured\x18\x04 \x01(\x03\x12\x1c\n\x14\x63ost_before_nano_usd\x18\x05 \x01(\x03\x12\x1b\n\x13\x63ost_after_nano_usd\x18\x06 \x01(\x03\x12\x16\n\x0equality_before\x18\x07 \x01(\x01\x12\x15\n\rquality_after\x18\x08 \x01(\x01\"T\n\x0cIntentReplay\x12 \n\x06intent\x18\x01 \x01(\x0e\x32\x10.muxer.v1.Intent\x12\"\n\x04sums\x18\x02 \x01(\x0b\x32\x14.muxer.v1.ReplaySums\"\x85\x01\n\nModelShift\x12\x14\n\x0cmodel_before\x18\x01 \x01(\t\x12\x13\n\x0bmodel_after\x18\x02 \x01(\t\x12\x11\n\tdecisions\x18\x03 \x01(\x03\x12\x1c\n\x14\x63ost_before_nano_usd\x18\x04 \x01(\x03\x12\x1b\n\x13\x63ost_after_nano_usd\x18\x05 \x01(\x03\"Z\n\x0e\x45xclusionShift\x12)\n\x06reason\x18\x01 \x01(\x0e\x32\x19.muxer.v1.ExclusionReason\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x03\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x03*\x8a\x01\n\nRemedyKind\x12\x1b\n\x17REMEDY_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12REMEDY_KIND_POLICY\x10\x01\x12\x17\n\x13REMEDY_KIND_REQUEST\x10\x02\x12\x18\n\x14REMEDY_KIND_OPERATOR\x10\x03\x12\x14\n\x10REMEDY_KIND_TIME\x10\x04*\xb3\x02\n\x0f\x41lternativeKind\x12 \n\x1c\x41LTERNATIVE_KIND_UNSPECIFIED\x10\x00\x12 \n\x1c\x41LTERNATIVE_KIND_UNAVAILABLE\x10\x01\x12\x1d\n\x19\x41LTERNATIVE_KIND_STRATEGY\x10\x02\x12\x1d\n\x19\x41LTERNATIVE_KIND_ADMITTED\x10\x03\x12#\n\x1f\x41LTERNATIVE_KIND_QUALITY_TARGET\x10\x04\x12\x1b\n\x17\x41LTERNATIVE_KIND_WEIGHT\x10\x05\x12\x1b\n\x17\x41LTERNATIVE_KIND_INTENT\x10\x06\x12\x1f\n\x1b\x41LTERNATIVE_KIND_COMPLEXITY\x10\x07\x12\x1e\n\x1a\x41LTERNATIVE_KIND_AUTOMATIC\x10\x08\x32\xf3\x02\n\x0f\x44\x65\x63isionService\x12U\n\rListDecisions\x12\x1e.muxer.v1.ListDecisionsRequest\x1a\x1f.muxer.v1.ListDecisionsResponse\"\x03\x90\x02\x01\x12O\n\x0bGetDecision\x12\x1c.muxer.v1.GetDecisionRequest\x1a\x1d.muxer.v1.GetDecisionResponse\"\x03\x90\x02\x01\x12[\n\x0f\x45xplainDecision\x12 .muxer.v1.ExplainDecisionRequest\x1a!.muxer.v1.ExplainDecisionResponse\"\x03\x90\x02\x01\x12[\n\x0fReplayDecisions\x12 .muxer.v1.ReplayDecisionsRequest\x1a!.muxer.v1.ReplayDecisionsResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,16 +38,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECISIONSERVICE'].methods_by_name['ListDecisions']._serialized_options = b'\220\002\001'
   _globals['_DECISIONSERVICE'].methods_by_name['GetDecision']._loaded_options = None
   _globals['_DECISIONSERVICE'].methods_by_name['GetDecision']._serialized_options = b'\220\002\001'
-  _globals['_DECISIONRECORD']._serialized_start=103
-  _globals['_DECISIONRECORD']._serialized_end=416
-  _globals['_LISTDECISIONSREQUEST']._serialized_start=419
-  _globals['_LISTDECISIONSREQUEST']._serialized_end=712
-  _globals['_LISTDECISIONSRESPONSE']._serialized_start=714
-  _globals['_LISTDECISIONSRESPONSE']._serialized_end=807
-  _globals['_GETDECISIONREQUEST']._serialized_start=809
-  _globals['_GETDECISIONREQUEST']._serialized_end=869
-  _globals['_GETDECISIONRESPONSE']._serialized_start=871
-  _globals['_GETDECISIONRESPONSE']._serialized_end=936
-  _globals['_DECISIONSERVICE']._serialized_start=939
-  _globals['_DECISIONSERVICE']._serialized_end=1124
+  _globals['_DECISIONSERVICE'].methods_by_name['ExplainDecision']._loaded_options = None
+  _globals['_DECISIONSERVICE'].methods_by_name['ExplainDecision']._serialized_options = b'\220\002\001'
+  _globals['_DECISIONSERVICE'].methods_by_name['ReplayDecisions']._loaded_options = None
+  _globals['_DECISIONSERVICE'].methods_by_name['ReplayDecisions']._serialized_options = b'\220\002\001'
+  _globals['_REMEDYKIND']._serialized_start=3341
+  _globals['_REMEDYKIND']._serialized_end=3479
+  _globals['_ALTERNATIVEKIND']._serialized_start=3482
+  _globals['_ALTERNATIVEKIND']._serialized_end=3789
+  _globals['_DECISIONRECORD']._serialized_start=133
+  _globals['_DECISIONRECORD']._serialized_end=446
+  _globals['_LISTDECISIONSREQUEST']._serialized_start=449
+  _globals['_LISTDECISIONSREQUEST']._serialized_end=742
+  _globals['_LISTDECISIONSRESPONSE']._serialized_start=744
+  _globals['_LISTDECISIONSRESPONSE']._serialized_end=837
+  _globals['_GETDECISIONREQUEST']._serialized_start=839
+  _globals['_GETDECISIONREQUEST']._serialized_end=899
+  _globals['_GETDECISIONRESPONSE']._serialized_start=901
+  _globals['_GETDECISIONRESPONSE']._serialized_end=966
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=968
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=1055
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=1058
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=1367
+  _globals['_CANDIDATEEXPLANATION']._serialized_start=1370
+  _globals['_CANDIDATEEXPLANATION']._serialized_end=1521
+  _globals['_FACTOREXPLANATION']._serialized_start=1523
+  _globals['_FACTOREXPLANATION']._serialized_end=1625
+  _globals['_EXCLUSIONEXPLANATION']._serialized_start=1628
+  _globals['_EXCLUSIONEXPLANATION']._serialized_end=1802
+  _globals['_ALTERNATIVE']._serialized_start=1805
+  _globals['_ALTERNATIVE']._serialized_end=2090
+  _globals['_REPLAYDECISIONSREQUEST']._serialized_start=2093
+  _globals['_REPLAYDECISIONSREQUEST']._serialized_end=2315
+  _globals['_REPLAYPOLICY']._serialized_start=2318
+  _globals['_REPLAYPOLICY']._serialized_end=2488
+  _globals['_REPLAYDECISIONSRESPONSE']._serialized_start=2491
+  _globals['_REPLAYDECISIONSRESPONSE']._serialized_end=2833
+  _globals['_REPLAYSUMS']._serialized_start=2836
+  _globals['_REPLAYSUMS']._serialized_end=3024
+  _globals['_INTENTREPLAY']._serialized_start=3026
+  _globals['_INTENTREPLAY']._serialized_end=3110
+  _globals['_MODELSHIFT']._serialized_start=3113
+  _globals['_MODELSHIFT']._serialized_end=3246
+  _globals['_EXCLUSIONSHIFT']._serialized_start=3248
+  _globals['_EXCLUSIONSHIFT']._serialized_end=3338
+  _globals['_DECISIONSERVICE']._serialized_start=3792
+  _globals['_DECISIONSERVICE']._serialized_end=4163
 # @@protoc_insertion_point(module_scope)

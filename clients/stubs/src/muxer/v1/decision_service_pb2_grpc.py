@@ -46,6 +46,16 @@ class DecisionServiceStub:
                 request_serializer=muxer_dot_v1_dot_decision__service__pb2.GetDecisionRequest.SerializeToString,
                 response_deserializer=muxer_dot_v1_dot_decision__service__pb2.GetDecisionResponse.FromString,
                 _registered_method=True)
+        self.ExplainDecision = channel.unary_unary(
+                '/muxer.v1.DecisionService/ExplainDecision',
+                request_serializer=muxer_dot_v1_dot_decision__service__pb2.ExplainDecisionRequest.SerializeToString,
+                response_deserializer=muxer_dot_v1_dot_decision__service__pb2.ExplainDecisionResponse.FromString,
+                _registered_method=True)
+        self.ReplayDecisions = channel.unary_unary(
+                '/muxer.v1.DecisionService/ReplayDecisions',
+                request_serializer=muxer_dot_v1_dot_decision__service__pb2.ReplayDecisionsRequest.SerializeToString,
+                response_deserializer=muxer_dot_v1_dot_decision__service__pb2.ReplayDecisionsResponse.FromString,
+                _registered_method=True)
 
 
 class DecisionServiceServicer:
@@ -67,6 +77,24 @@ class DecisionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainDecision(self, request, context):
+        """Shows why a decision came out as it did, and what would have changed it: it is made again with one thing changed at
+        a time. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayDecisions(self, request, context):
+        """Makes decisions of the past again, with the models of today, under another policy or other prices, and tells what
+        would have been chosen, at what cost and what quality. Nothing is stored, and no model is called. The same history,
+        models and request give the same reply. Fails with INVALID_REQUEST, PERMISSION_DENIED, DEADLINE_EXCEEDED,
+        STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DecisionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +107,16 @@ def add_DecisionServiceServicer_to_server(servicer, server):
                     servicer.GetDecision,
                     request_deserializer=muxer_dot_v1_dot_decision__service__pb2.GetDecisionRequest.FromString,
                     response_serializer=muxer_dot_v1_dot_decision__service__pb2.GetDecisionResponse.SerializeToString,
+            ),
+            'ExplainDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainDecision,
+                    request_deserializer=muxer_dot_v1_dot_decision__service__pb2.ExplainDecisionRequest.FromString,
+                    response_serializer=muxer_dot_v1_dot_decision__service__pb2.ExplainDecisionResponse.SerializeToString,
+            ),
+            'ReplayDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDecisions,
+                    request_deserializer=muxer_dot_v1_dot_decision__service__pb2.ReplayDecisionsRequest.FromString,
+                    response_serializer=muxer_dot_v1_dot_decision__service__pb2.ReplayDecisionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -137,6 +175,60 @@ class DecisionService:
             '/muxer.v1.DecisionService/GetDecision',
             muxer_dot_v1_dot_decision__service__pb2.GetDecisionRequest.SerializeToString,
             muxer_dot_v1_dot_decision__service__pb2.GetDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/muxer.v1.DecisionService/ExplainDecision',
+            muxer_dot_v1_dot_decision__service__pb2.ExplainDecisionRequest.SerializeToString,
+            muxer_dot_v1_dot_decision__service__pb2.ExplainDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/muxer.v1.DecisionService/ReplayDecisions',
+            muxer_dot_v1_dot_decision__service__pb2.ReplayDecisionsRequest.SerializeToString,
+            muxer_dot_v1_dot_decision__service__pb2.ReplayDecisionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

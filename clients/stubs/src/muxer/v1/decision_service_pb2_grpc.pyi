@@ -39,6 +39,16 @@ class DecisionServiceStub:
     """Lists decisions, the latest first. Fails with INVALID_REQUEST, PERMISSION_DENIED, STORAGE_UNAVAILABLE."""
     GetDecision: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.GetDecisionRequest, _decision_service_pb2.GetDecisionResponse]
     """Shows one decision whole. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, STORAGE_UNAVAILABLE."""
+    ExplainDecision: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.ExplainDecisionRequest, _decision_service_pb2.ExplainDecisionResponse]
+    """Shows why a decision came out as it did, and what would have changed it: it is made again with one thing changed at
+    a time. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, STORAGE_UNAVAILABLE.
+    """
+    ReplayDecisions: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.ReplayDecisionsRequest, _decision_service_pb2.ReplayDecisionsResponse]
+    """Makes decisions of the past again, with the models of today, under another policy or other prices, and tells what
+    would have been chosen, at what cost and what quality. Nothing is stored, and no model is called. The same history,
+    models and request give the same reply. Fails with INVALID_REQUEST, PERMISSION_DENIED, DEADLINE_EXCEEDED,
+    STORAGE_UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class DecisionServiceAsyncStub(DecisionServiceStub):
@@ -51,6 +61,16 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     """Lists decisions, the latest first. Fails with INVALID_REQUEST, PERMISSION_DENIED, STORAGE_UNAVAILABLE."""
     GetDecision: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.GetDecisionRequest, _decision_service_pb2.GetDecisionResponse]  # type: ignore[assignment]
     """Shows one decision whole. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, STORAGE_UNAVAILABLE."""
+    ExplainDecision: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.ExplainDecisionRequest, _decision_service_pb2.ExplainDecisionResponse]  # type: ignore[assignment]
+    """Shows why a decision came out as it did, and what would have changed it: it is made again with one thing changed at
+    a time. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, STORAGE_UNAVAILABLE.
+    """
+    ReplayDecisions: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.ReplayDecisionsRequest, _decision_service_pb2.ReplayDecisionsResponse]  # type: ignore[assignment]
+    """Makes decisions of the past again, with the models of today, under another policy or other prices, and tells what
+    would have been chosen, at what cost and what quality. Nothing is stored, and no model is called. The same history,
+    models and request give the same reply. Fails with INVALID_REQUEST, PERMISSION_DENIED, DEADLINE_EXCEEDED,
+    STORAGE_UNAVAILABLE.
+    """
 
 class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shows the history of routing decisions, for as long as they are kept. No prompt stands in it. Served on the admin
@@ -72,5 +92,27 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_decision_service_pb2.GetDecisionResponse, _abc.Awaitable[_decision_service_pb2.GetDecisionResponse]]:
         """Shows one decision whole. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, STORAGE_UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def ExplainDecision(
+        self,
+        request: _decision_service_pb2.ExplainDecisionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_decision_service_pb2.ExplainDecisionResponse, _abc.Awaitable[_decision_service_pb2.ExplainDecisionResponse]]:
+        """Shows why a decision came out as it did, and what would have changed it: it is made again with one thing changed at
+        a time. Fails with INVALID_REQUEST, PERMISSION_DENIED, RESOURCE_NOT_FOUND, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayDecisions(
+        self,
+        request: _decision_service_pb2.ReplayDecisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_decision_service_pb2.ReplayDecisionsResponse, _abc.Awaitable[_decision_service_pb2.ReplayDecisionsResponse]]:
+        """Makes decisions of the past again, with the models of today, under another policy or other prices, and tells what
+        would have been chosen, at what cost and what quality. Nothing is stored, and no model is called. The same history,
+        models and request give the same reply. Fails with INVALID_REQUEST, PERMISSION_DENIED, DEADLINE_EXCEEDED,
+        STORAGE_UNAVAILABLE.
+        """
 
 def add_DecisionServiceServicer_to_server(servicer: DecisionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,25 +29,31 @@ from muxer.v1 import errors_pb2 as muxer_dot_v1_dot_errors__pb2
 from muxer.v1 import routing_pb2 as muxer_dot_v1_dot_routing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16muxer/v1/metrics.proto\x12\x08muxer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16muxer/v1/billing.proto\x1a\x15muxer/v1/errors.proto\x1a\x16muxer/v1/routing.proto\"\xda\x03\n\nMetricsRow\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12 \n\x06intent\x18\x03 \x01(\x0e\x32\x10.muxer.v1.Intent\x12\x10\n\x08strategy\x18\x04 \x01(\t\x12\x10\n\x08requests\x18\x05 \x01(\x03\x12\x11\n\tsuccesses\x18\x06 \x01(\x03\x12\x11\n\tcancelled\x18\x07 \x01(\x03\x12(\n\x08\x66\x61ilures\x18\x08 \x03(\x0b\x32\x16.muxer.v1.FailureCount\x12\x1c\n\x14\x63onsecutive_failures\x18\t \x01(\x03\x12\x1e\n\x05usage\x18\n \x01(\x0b\x32\x0f.muxer.v1.Usage\x12\x15\n\rcost_nano_usd\x18\x0b \x01(\x03\x12)\n\x07latency\x18\x0c \x01(\x0b\x32\x18.muxer.v1.LatencySummary\x12\x35\n\x13time_to_first_token\x18\r \x01(\x0b\x32\x18.muxer.v1.LatencySummary\x12\x35\n\x11last_request_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x07\x62reaker\x18\x0f \x01(\x0e\x32\x16.muxer.v1.BreakerState\"L\n\x0c\x46\x61ilureCount\x12-\n\rfailure_class\x18\x01 \x01(\x0e\x32\x16.muxer.v1.FailureClass\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"\xc1\x01\n\x0eLatencySummary\x12\x0f\n\x07samples\x18\x01 \x01(\x03\x12&\n\x03p50\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p90\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p95\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p99\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x84\x01\n\rProcessStatus\x12\x0f\n\x07version\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15\x63ompletions_in_flight\x18\x03 \x01(\x03\x12\x13\n\x0binstance_id\x18\x04 \x01(\t*\xb0\x01\n\x10MetricsDimension\x12!\n\x1dMETRICS_DIMENSION_UNSPECIFIED\x10\x00\x12\x1e\n\x1aMETRICS_DIMENSION_PROVIDER\x10\x01\x12\x1b\n\x17METRICS_DIMENSION_MODEL\x10\x02\x12\x1c\n\x18METRICS_DIMENSION_INTENT\x10\x03\x12\x1e\n\x1aMETRICS_DIMENSION_STRATEGY\x10\x04*\x98\x01\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03\x12\x1a\n\x16\x42REAKER_STATE_DISABLED\x10\x04*H\n\x0cMetricsScope\x12\x1d\n\x19METRICS_SCOPE_UNSPECIFIED\x10\x00\x12\x19\n\x15METRICS_SCOPE_PROCESS\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16muxer/v1/metrics.proto\x12\x08muxer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16muxer/v1/billing.proto\x1a\x15muxer/v1/errors.proto\x1a\x16muxer/v1/routing.proto\"\xe2\x05\n\nMetricsRow\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12 \n\x06intent\x18\x03 \x01(\x0e\x32\x10.muxer.v1.Intent\x12\x10\n\x08strategy\x18\x04 \x01(\t\x12\x10\n\x08requests\x18\x05 \x01(\x03\x12\x11\n\tsuccesses\x18\x06 \x01(\x03\x12\x11\n\tcancelled\x18\x07 \x01(\x03\x12(\n\x08\x66\x61ilures\x18\x08 \x03(\x0b\x32\x16.muxer.v1.FailureCount\x12\x1c\n\x14\x63onsecutive_failures\x18\t \x01(\x03\x12\x1e\n\x05usage\x18\n \x01(\x0b\x32\x0f.muxer.v1.Usage\x12\x15\n\rcost_nano_usd\x18\x0b \x01(\x03\x12)\n\x07latency\x18\x0c \x01(\x0b\x32\x18.muxer.v1.LatencySummary\x12\x35\n\x13time_to_first_token\x18\r \x01(\x0b\x32\x18.muxer.v1.LatencySummary\x12\x35\n\x11last_request_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x07\x62reaker\x18\x0f \x01(\x0e\x32\x16.muxer.v1.BreakerState\x12\x19\n\x0csuccess_rate\x18\x10 \x01(\x01H\x00\x88\x01\x01\x12%\n\x18output_tokens_per_second\x18\x11 \x01(\x01H\x01\x88\x01\x01\x12(\n\x1b\x63ost_per_1k_tokens_nano_usd\x18\x12 \x01(\x03H\x02\x88\x01\x01\x12%\n\x05\x63\x61\x63he\x18\x13 \x01(\x0b\x32\x16.muxer.v1.CacheFigures\x12%\n\x06health\x18\x14 \x01(\x0e\x32\x15.muxer.v1.HealthStateB\x0f\n\r_success_rateB\x1b\n\x19_output_tokens_per_secondB\x1e\n\x1c_cost_per_1k_tokens_nano_usd\"k\n\x0c\x43\x61\x63heFigures\x12\x0c\n\x04hits\x18\x01 \x01(\x03\x12\x13\n\x0bshared_hits\x18\x02 \x01(\x03\x12\x0e\n\x06misses\x18\x03 \x01(\x03\x12\x10\n\x08hit_rate\x18\x04 \x01(\x01\x12\x16\n\x0esaved_nano_usd\x18\x05 \x01(\x03\"L\n\x0c\x46\x61ilureCount\x12-\n\rfailure_class\x18\x01 \x01(\x0e\x32\x16.muxer.v1.FailureClass\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"\xc1\x01\n\x0eLatencySummary\x12\x0f\n\x07samples\x18\x01 \x01(\x03\x12&\n\x03p50\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p90\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p95\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p99\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x84\x01\n\rProcessStatus\x12\x0f\n\x07version\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15\x63ompletions_in_flight\x18\x03 \x01(\x03\x12\x13\n\x0binstance_id\x18\x04 \x01(\t*\xb0\x01\n\x10MetricsDimension\x12!\n\x1dMETRICS_DIMENSION_UNSPECIFIED\x10\x00\x12\x1e\n\x1aMETRICS_DIMENSION_PROVIDER\x10\x01\x12\x1b\n\x17METRICS_DIMENSION_MODEL\x10\x02\x12\x1c\n\x18METRICS_DIMENSION_INTENT\x10\x03\x12\x1e\n\x1aMETRICS_DIMENSION_STRATEGY\x10\x04*\x98\x01\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03\x12\x1a\n\x16\x42REAKER_STATE_DISABLED\x10\x04*\x92\x01\n\x0bHealthState\x12\x1c\n\x18HEALTH_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14HEALTH_STATE_HEALTHY\x10\x01\x12\x19\n\x15HEALTH_STATE_DEGRADED\x10\x02\x12\x15\n\x11HEALTH_STATE_DOWN\x10\x03\x12\x19\n\x15HEALTH_STATE_DISABLED\x10\x04*a\n\x0cMetricsScope\x12\x1d\n\x19METRICS_SCOPE_UNSPECIFIED\x10\x00\x12\x19\n\x15METRICS_SCOPE_PROCESS\x10\x01\x12\x17\n\x13METRICS_SCOPE_FLEET\x10\x02*\xa4\x01\n\rMetricsWindow\x12\x1e\n\x1aMETRICS_WINDOW_UNSPECIFIED\x10\x00\x12\x19\n\x15METRICS_WINDOW_MINUTE\x10\x01\x12\x1f\n\x1bMETRICS_WINDOW_FIVE_MINUTES\x10\x02\x12\x17\n\x13METRICS_WINDOW_HOUR\x10\x03\x12\x1e\n\x1aMETRICS_WINDOW_SINCE_START\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'muxer.v1.metrics_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_METRICSDIMENSION']._serialized_start=1059
-  _globals['_METRICSDIMENSION']._serialized_end=1235
-  _globals['_BREAKERSTATE']._serialized_start=1238
-  _globals['_BREAKERSTATE']._serialized_end=1390
-  _globals['_METRICSSCOPE']._serialized_start=1392
-  _globals['_METRICSSCOPE']._serialized_end=1464
+  _globals['_METRICSDIMENSION']._serialized_start=1432
+  _globals['_METRICSDIMENSION']._serialized_end=1608
+  _globals['_BREAKERSTATE']._serialized_start=1611
+  _globals['_BREAKERSTATE']._serialized_end=1763
+  _globals['_HEALTHSTATE']._serialized_start=1766
+  _globals['_HEALTHSTATE']._serialized_end=1912
+  _globals['_METRICSSCOPE']._serialized_start=1914
+  _globals['_METRICSSCOPE']._serialized_end=2011
+  _globals['_METRICSWINDOW']._serialized_start=2014
+  _globals['_METRICSWINDOW']._serialized_end=2178
   _globals['_METRICSROW']._serialized_start=173
-  _globals['_METRICSROW']._serialized_end=647
-  _globals['_FAILURECOUNT']._serialized_start=649
-  _globals['_FAILURECOUNT']._serialized_end=725
-  _globals['_LATENCYSUMMARY']._serialized_start=728
-  _globals['_LATENCYSUMMARY']._serialized_end=921
-  _globals['_PROCESSSTATUS']._serialized_start=924
-  _globals['_PROCESSSTATUS']._serialized_end=1056
+  _globals['_METRICSROW']._serialized_end=911
+  _globals['_CACHEFIGURES']._serialized_start=913
+  _globals['_CACHEFIGURES']._serialized_end=1020
+  _globals['_FAILURECOUNT']._serialized_start=1022
+  _globals['_FAILURECOUNT']._serialized_end=1098
+  _globals['_LATENCYSUMMARY']._serialized_start=1101
+  _globals['_LATENCYSUMMARY']._serialized_end=1294
+  _globals['_PROCESSSTATUS']._serialized_start=1297
+  _globals['_PROCESSSTATUS']._serialized_end=1429
 # @@protoc_insertion_point(module_scope)

@@ -22,13 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from muxer.v1 import chat_pb2 as muxer_dot_v1_dot_chat__pb2
 from muxer.v1 import completion_pb2 as muxer_dot_v1_dot_completion__pb2
 from muxer.v1 import metrics_pb2 as muxer_dot_v1_dot_metrics__pb2
 from muxer.v1 import routing_pb2 as muxer_dot_v1_dot_routing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmuxer/v1/muxer_service.proto\x12\x08muxer.v1\x1a\x13muxer/v1/chat.proto\x1a\x19muxer/v1/completion.proto\x1a\x16muxer/v1/metrics.proto\x1a\x16muxer/v1/routing.proto\"6\n\x0cRouteRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.muxer.v1.CompletionSpec\":\n\rRouteResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.muxer.v1.RouteDecision\"N\n\x0f\x43ompleteRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.muxer.v1.CompletionSpec\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\"\x8f\x01\n\x10\x43ompleteResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.muxer.v1.RouteDecision\x12\"\n\x07message\x18\x02 \x01(\x0b\x32\x11.muxer.v1.Message\x12,\n\x07summary\x18\x03 \x01(\x0b\x32\x1b.muxer.v1.CompletionSummary\"T\n\x15StreamCompleteRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.muxer.v1.CompletionSpec\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\"\xfa\x02\n\x16StreamCompleteResponse\x12+\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.muxer.v1.RouteDecisionH\x00\x12)\n\ntext_delta\x18\x02 \x01(\x0b\x32\x13.muxer.v1.TextDeltaH\x00\x12\x33\n\x0freasoning_delta\x18\x03 \x01(\x0b\x32\x18.muxer.v1.ReasoningDeltaH\x00\x12\x32\n\x0ftool_call_delta\x18\x04 \x01(\x0b\x32\x17.muxer.v1.ToolCallDeltaH\x00\x12/\n\rrefusal_delta\x18\x05 \x01(\x0b\x32\x16.muxer.v1.RefusalDeltaH\x00\x12\x35\n\x10\x61ttempt_switched\x18\x06 \x01(\x0b\x32\x19.muxer.v1.AttemptSwitchedH\x00\x12.\n\x07summary\x18\x07 \x01(\x0b\x32\x1b.muxer.v1.CompletionSummaryH\x00\x42\x07\n\x05\x65vent\"\x9b\x01\n\x11GetMetricsRequest\x12\x11\n\tproviders\x18\x01 \x03(\t\x12\x0e\n\x06models\x18\x02 \x03(\t\x12!\n\x07intents\x18\x03 \x03(\x0e\x32\x10.muxer.v1.Intent\x12\x12\n\nstrategies\x18\x04 \x03(\t\x12,\n\x08group_by\x18\x05 \x03(\x0e\x32\x1a.muxer.v1.MetricsDimension\"\xae\x01\n\x12GetMetricsResponse\x12%\n\x05scope\x18\x01 \x01(\x0e\x32\x16.muxer.v1.MetricsScope\x12\"\n\x04rows\x18\x02 \x03(\x0b\x32\x14.muxer.v1.MetricsRow\x12#\n\x05total\x18\x03 \x01(\x0b\x32\x14.muxer.v1.MetricsRow\x12(\n\x07process\x18\x04 \x01(\x0b\x32\x17.muxer.v1.ProcessStatus2\xb5\x02\n\x0cMuxerService\x12=\n\x05Route\x12\x16.muxer.v1.RouteRequest\x1a\x17.muxer.v1.RouteResponse\"\x03\x90\x02\x01\x12\x41\n\x08\x43omplete\x12\x19.muxer.v1.CompleteRequest\x1a\x1a.muxer.v1.CompleteResponse\x12U\n\x0eStreamComplete\x12\x1f.muxer.v1.StreamCompleteRequest\x1a .muxer.v1.StreamCompleteResponse0\x01\x12L\n\nGetMetrics\x12\x1b.muxer.v1.GetMetricsRequest\x1a\x1c.muxer.v1.GetMetricsResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmuxer/v1/muxer_service.proto\x12\x08muxer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13muxer/v1/chat.proto\x1a\x19muxer/v1/completion.proto\x1a\x16muxer/v1/metrics.proto\x1a\x16muxer/v1/routing.proto\"6\n\x0cRouteRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.muxer.v1.CompletionSpec\":\n\rRouteResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.muxer.v1.RouteDecision\"N\n\x0f\x43ompleteRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.muxer.v1.CompletionSpec\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\"\x8f\x01\n\x10\x43ompleteResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.muxer.v1.RouteDecision\x12\"\n\x07message\x18\x02 \x01(\x0b\x32\x11.muxer.v1.Message\x12,\n\x07summary\x18\x03 \x01(\x0b\x32\x1b.muxer.v1.CompletionSummary\"T\n\x15StreamCompleteRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.muxer.v1.CompletionSpec\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\"\xfa\x02\n\x16StreamCompleteResponse\x12+\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.muxer.v1.RouteDecisionH\x00\x12)\n\ntext_delta\x18\x02 \x01(\x0b\x32\x13.muxer.v1.TextDeltaH\x00\x12\x33\n\x0freasoning_delta\x18\x03 \x01(\x0b\x32\x18.muxer.v1.ReasoningDeltaH\x00\x12\x32\n\x0ftool_call_delta\x18\x04 \x01(\x0b\x32\x17.muxer.v1.ToolCallDeltaH\x00\x12/\n\rrefusal_delta\x18\x05 \x01(\x0b\x32\x16.muxer.v1.RefusalDeltaH\x00\x12\x35\n\x10\x61ttempt_switched\x18\x06 \x01(\x0b\x32\x19.muxer.v1.AttemptSwitchedH\x00\x12.\n\x07summary\x18\x07 \x01(\x0b\x32\x1b.muxer.v1.CompletionSummaryH\x00\x42\x07\n\x05\x65vent\"\xfe\x01\n\x11GetMetricsRequest\x12\x11\n\tproviders\x18\x01 \x03(\t\x12\x0e\n\x06models\x18\x02 \x03(\t\x12!\n\x07intents\x18\x03 \x03(\x0e\x32\x10.muxer.v1.Intent\x12\x12\n\nstrategies\x18\x04 \x03(\t\x12,\n\x08group_by\x18\x05 \x03(\x0e\x32\x1a.muxer.v1.MetricsDimension\x12\'\n\x06window\x18\x06 \x01(\x0e\x32\x17.muxer.v1.MetricsWindow\x12%\n\x05scope\x18\x07 \x01(\x0e\x32\x16.muxer.v1.MetricsScope\x12\x11\n\ttenant_id\x18\x08 \x01(\t\"\xc8\x02\n\x12GetMetricsResponse\x12%\n\x05scope\x18\x01 \x01(\x0e\x32\x16.muxer.v1.MetricsScope\x12\"\n\x04rows\x18\x02 \x03(\x0b\x32\x14.muxer.v1.MetricsRow\x12#\n\x05total\x18\x03 \x01(\x0b\x32\x14.muxer.v1.MetricsRow\x12(\n\x07process\x18\x04 \x01(\x0b\x32\x17.muxer.v1.ProcessStatus\x12\'\n\x06window\x18\x05 \x01(\x0e\x32\x17.muxer.v1.MetricsWindow\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttenant_id\x18\x08 \x01(\t2\xb5\x02\n\x0cMuxerService\x12=\n\x05Route\x12\x16.muxer.v1.RouteRequest\x1a\x17.muxer.v1.RouteResponse\"\x03\x90\x02\x01\x12\x41\n\x08\x43omplete\x12\x19.muxer.v1.CompleteRequest\x1a\x1a.muxer.v1.CompleteResponse\x12U\n\x0eStreamComplete\x12\x1f.muxer.v1.StreamCompleteRequest\x1a .muxer.v1.StreamCompleteResponse0\x01\x12L\n\nGetMetrics\x12\x1b.muxer.v1.GetMetricsRequest\x1a\x1c.muxer.v1.GetMetricsResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,22 +40,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MUXERSERVICE'].methods_by_name['Route']._serialized_options = b'\220\002\001'
   _globals['_MUXERSERVICE'].methods_by_name['GetMetrics']._loaded_options = None
   _globals['_MUXERSERVICE'].methods_by_name['GetMetrics']._serialized_options = b'\220\002\001'
-  _globals['_ROUTEREQUEST']._serialized_start=138
-  _globals['_ROUTEREQUEST']._serialized_end=192
-  _globals['_ROUTERESPONSE']._serialized_start=194
-  _globals['_ROUTERESPONSE']._serialized_end=252
-  _globals['_COMPLETEREQUEST']._serialized_start=254
-  _globals['_COMPLETEREQUEST']._serialized_end=332
-  _globals['_COMPLETERESPONSE']._serialized_start=335
-  _globals['_COMPLETERESPONSE']._serialized_end=478
-  _globals['_STREAMCOMPLETEREQUEST']._serialized_start=480
-  _globals['_STREAMCOMPLETEREQUEST']._serialized_end=564
-  _globals['_STREAMCOMPLETERESPONSE']._serialized_start=567
-  _globals['_STREAMCOMPLETERESPONSE']._serialized_end=945
-  _globals['_GETMETRICSREQUEST']._serialized_start=948
-  _globals['_GETMETRICSREQUEST']._serialized_end=1103
-  _globals['_GETMETRICSRESPONSE']._serialized_start=1106
-  _globals['_GETMETRICSRESPONSE']._serialized_end=1280
-  _globals['_MUXERSERVICE']._serialized_start=1283
-  _globals['_MUXERSERVICE']._serialized_end=1592
+  _globals['_ROUTEREQUEST']._serialized_start=171
+  _globals['_ROUTEREQUEST']._serialized_end=225
+  _globals['_ROUTERESPONSE']._serialized_start=227
+  _globals['_ROUTERESPONSE']._serialized_end=285
+  _globals['_COMPLETEREQUEST']._serialized_start=287
+  _globals['_COMPLETEREQUEST']._serialized_end=365
+  _globals['_COMPLETERESPONSE']._serialized_start=368
+  _globals['_COMPLETERESPONSE']._serialized_end=511
+  _globals['_STREAMCOMPLETEREQUEST']._serialized_start=513
+  _globals['_STREAMCOMPLETEREQUEST']._serialized_end=597
+  _globals['_STREAMCOMPLETERESPONSE']._serialized_start=600
+  _globals['_STREAMCOMPLETERESPONSE']._serialized_end=978
+  _globals['_GETMETRICSREQUEST']._serialized_start=981
+  _globals['_GETMETRICSREQUEST']._serialized_end=1235
+  _globals['_GETMETRICSRESPONSE']._serialized_start=1238
+  _globals['_GETMETRICSRESPONSE']._serialized_end=1566
+  _globals['_MUXERSERVICE']._serialized_start=1569
+  _globals['_MUXERSERVICE']._serialized_end=1878
 # @@protoc_insertion_point(module_scope)

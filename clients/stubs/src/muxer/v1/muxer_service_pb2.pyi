@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from muxer.v1 import chat_pb2 as _chat_pb2
 from muxer.v1 import completion_pb2 as _completion_pb2
 from muxer.v1 import metrics_pb2 as _metrics_pb2
@@ -67,27 +70,41 @@ class StreamCompleteResponse(_message.Message):
     def __init__(self, decision: _Optional[_Union[_routing_pb2.RouteDecision, _Mapping]] = ..., text_delta: _Optional[_Union[_completion_pb2.TextDelta, _Mapping]] = ..., reasoning_delta: _Optional[_Union[_completion_pb2.ReasoningDelta, _Mapping]] = ..., tool_call_delta: _Optional[_Union[_completion_pb2.ToolCallDelta, _Mapping]] = ..., refusal_delta: _Optional[_Union[_completion_pb2.RefusalDelta, _Mapping]] = ..., attempt_switched: _Optional[_Union[_completion_pb2.AttemptSwitched, _Mapping]] = ..., summary: _Optional[_Union[_completion_pb2.CompletionSummary, _Mapping]] = ...) -> None: ...
 
 class GetMetricsRequest(_message.Message):
-    __slots__ = ("providers", "models", "intents", "strategies", "group_by")
+    __slots__ = ("providers", "models", "intents", "strategies", "group_by", "window", "scope", "tenant_id")
     PROVIDERS_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     INTENTS_FIELD_NUMBER: _ClassVar[int]
     STRATEGIES_FIELD_NUMBER: _ClassVar[int]
     GROUP_BY_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     providers: _containers.RepeatedScalarFieldContainer[str]
     models: _containers.RepeatedScalarFieldContainer[str]
     intents: _containers.RepeatedScalarFieldContainer[_routing_pb2.Intent]
     strategies: _containers.RepeatedScalarFieldContainer[str]
     group_by: _containers.RepeatedScalarFieldContainer[_metrics_pb2.MetricsDimension]
-    def __init__(self, providers: _Optional[_Iterable[str]] = ..., models: _Optional[_Iterable[str]] = ..., intents: _Optional[_Iterable[_Union[_routing_pb2.Intent, str]]] = ..., strategies: _Optional[_Iterable[str]] = ..., group_by: _Optional[_Iterable[_Union[_metrics_pb2.MetricsDimension, str]]] = ...) -> None: ...
+    window: _metrics_pb2.MetricsWindow
+    scope: _metrics_pb2.MetricsScope
+    tenant_id: str
+    def __init__(self, providers: _Optional[_Iterable[str]] = ..., models: _Optional[_Iterable[str]] = ..., intents: _Optional[_Iterable[_Union[_routing_pb2.Intent, str]]] = ..., strategies: _Optional[_Iterable[str]] = ..., group_by: _Optional[_Iterable[_Union[_metrics_pb2.MetricsDimension, str]]] = ..., window: _Optional[_Union[_metrics_pb2.MetricsWindow, str]] = ..., scope: _Optional[_Union[_metrics_pb2.MetricsScope, str]] = ..., tenant_id: _Optional[str] = ...) -> None: ...
 
 class GetMetricsResponse(_message.Message):
-    __slots__ = ("scope", "rows", "total", "process")
+    __slots__ = ("scope", "rows", "total", "process", "window", "start_time", "end_time", "tenant_id")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     PROCESS_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     scope: _metrics_pb2.MetricsScope
     rows: _containers.RepeatedCompositeFieldContainer[_metrics_pb2.MetricsRow]
     total: _metrics_pb2.MetricsRow
     process: _metrics_pb2.ProcessStatus
-    def __init__(self, scope: _Optional[_Union[_metrics_pb2.MetricsScope, str]] = ..., rows: _Optional[_Iterable[_Union[_metrics_pb2.MetricsRow, _Mapping]]] = ..., total: _Optional[_Union[_metrics_pb2.MetricsRow, _Mapping]] = ..., process: _Optional[_Union[_metrics_pb2.ProcessStatus, _Mapping]] = ...) -> None: ...
+    window: _metrics_pb2.MetricsWindow
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    tenant_id: str
+    def __init__(self, scope: _Optional[_Union[_metrics_pb2.MetricsScope, str]] = ..., rows: _Optional[_Iterable[_Union[_metrics_pb2.MetricsRow, _Mapping]]] = ..., total: _Optional[_Union[_metrics_pb2.MetricsRow, _Mapping]] = ..., process: _Optional[_Union[_metrics_pb2.ProcessStatus, _Mapping]] = ..., window: _Optional[_Union[_metrics_pb2.MetricsWindow, str]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant_id: _Optional[str] = ...) -> None: ...

@@ -94,7 +94,9 @@ class MuxerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetMetrics(self, request, context):
-        """Shows what providers and models did and cost.
+        """Shows what providers and models did and cost. A principal of a tenant sees the fleet's figures of its own tenant alone.
+        Fails with PERMISSION_DENIED (another tenant), PRECONDITION_FAILED (the fleet's scope where no ledger is kept),
+        STORAGE_UNAVAILABLE (the ledger cannot be read now).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,10 @@ class MuxerServiceStub:
     without a summary failed before that, or was cut on its way. Fails with the reasons of Complete.
     """
     GetMetrics: _grpc.UnaryUnaryMultiCallable[_muxer_service_pb2.GetMetricsRequest, _muxer_service_pb2.GetMetricsResponse]
-    """Shows what providers and models did and cost."""
+    """Shows what providers and models did and cost. A principal of a tenant sees the fleet's figures of its own tenant alone.
+    Fails with PERMISSION_DENIED (another tenant), PRECONDITION_FAILED (the fleet's scope where no ledger is kept),
+    STORAGE_UNAVAILABLE (the ledger cannot be read now).
+    """
 
 @_typing.type_check_only
 class MuxerServiceAsyncStub(MuxerServiceStub):
@@ -78,7 +81,10 @@ class MuxerServiceAsyncStub(MuxerServiceStub):
     without a summary failed before that, or was cut on its way. Fails with the reasons of Complete.
     """
     GetMetrics: _aio.UnaryUnaryMultiCallable[_muxer_service_pb2.GetMetricsRequest, _muxer_service_pb2.GetMetricsResponse]  # type: ignore[assignment]
-    """Shows what providers and models did and cost."""
+    """Shows what providers and models did and cost. A principal of a tenant sees the fleet's figures of its own tenant alone.
+    Fails with PERMISSION_DENIED (another tenant), PRECONDITION_FAILED (the fleet's scope where no ledger is kept),
+    STORAGE_UNAVAILABLE (the ledger cannot be read now).
+    """
 
 class MuxerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Routes prompts to models of many providers, calls them, and accounts for what they cost.
@@ -125,6 +131,9 @@ class MuxerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _muxer_service_pb2.GetMetricsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_muxer_service_pb2.GetMetricsResponse, _abc.Awaitable[_muxer_service_pb2.GetMetricsResponse]]:
-        """Shows what providers and models did and cost."""
+        """Shows what providers and models did and cost. A principal of a tenant sees the fleet's figures of its own tenant alone.
+        Fails with PERMISSION_DENIED (another tenant), PRECONDITION_FAILED (the fleet's scope where no ledger is kept),
+        STORAGE_UNAVAILABLE (the ledger cannot be read now).
+        """
 
 def add_MuxerServiceServicer_to_server(servicer: MuxerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

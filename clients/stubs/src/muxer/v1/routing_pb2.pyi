@@ -164,7 +164,7 @@ class RoutingWeights(_message.Message):
     def __init__(self, quality: _Optional[float] = ..., cost: _Optional[float] = ..., performance: _Optional[float] = ..., availability: _Optional[float] = ...) -> None: ...
 
 class RouteDecision(_message.Message):
-    __slots__ = ("decision_id", "create_time", "requested_model", "selected_model", "selected_provider", "fallback_models", "strategy", "explanation", "classification", "candidates", "exclusions", "policy_version", "price_book_version", "fleet_version", "estimated_input_tokens")
+    __slots__ = ("decision_id", "create_time", "requested_model", "selected_model", "selected_provider", "fallback_models", "strategy", "explanation", "classification", "candidates", "exclusions", "policy_version", "price_book_version", "fleet_version", "estimated_input_tokens", "basis")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     REQUESTED_MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -180,6 +180,7 @@ class RouteDecision(_message.Message):
     PRICE_BOOK_VERSION_FIELD_NUMBER: _ClassVar[int]
     FLEET_VERSION_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     create_time: _timestamp_pb2.Timestamp
     requested_model: str
@@ -195,7 +196,60 @@ class RouteDecision(_message.Message):
     price_book_version: str
     fleet_version: str
     estimated_input_tokens: int
-    def __init__(self, decision_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., requested_model: _Optional[str] = ..., selected_model: _Optional[str] = ..., selected_provider: _Optional[str] = ..., fallback_models: _Optional[_Iterable[str]] = ..., strategy: _Optional[str] = ..., explanation: _Optional[str] = ..., classification: _Optional[_Union[Classification, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., policy_version: _Optional[str] = ..., price_book_version: _Optional[str] = ..., fleet_version: _Optional[str] = ..., estimated_input_tokens: _Optional[int] = ...) -> None: ...
+    basis: DecisionBasis
+    def __init__(self, decision_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., requested_model: _Optional[str] = ..., selected_model: _Optional[str] = ..., selected_provider: _Optional[str] = ..., fallback_models: _Optional[_Iterable[str]] = ..., strategy: _Optional[str] = ..., explanation: _Optional[str] = ..., classification: _Optional[_Union[Classification, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., policy_version: _Optional[str] = ..., price_book_version: _Optional[str] = ..., fleet_version: _Optional[str] = ..., estimated_input_tokens: _Optional[int] = ..., basis: _Optional[_Union[DecisionBasis, _Mapping]] = ...) -> None: ...
+
+class DecisionBasis(_message.Message):
+    __slots__ = ("policy", "needed_features", "input_tokens", "max_output_tokens", "default_weights", "live_states", "rests", "too_slow_models", "turn")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    NEEDED_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    LIVE_STATES_FIELD_NUMBER: _ClassVar[int]
+    RESTS_FIELD_NUMBER: _ClassVar[int]
+    TOO_SLOW_MODELS_FIELD_NUMBER: _ClassVar[int]
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    policy: RoutingPolicy
+    needed_features: _containers.RepeatedScalarFieldContainer[ModelFeature]
+    input_tokens: _containers.RepeatedCompositeFieldContainer[TokenCount]
+    max_output_tokens: int
+    default_weights: RoutingWeights
+    live_states: _containers.RepeatedCompositeFieldContainer[LiveState]
+    rests: _containers.RepeatedCompositeFieldContainer[Rest]
+    too_slow_models: _containers.RepeatedScalarFieldContainer[str]
+    turn: int
+    def __init__(self, policy: _Optional[_Union[RoutingPolicy, _Mapping]] = ..., needed_features: _Optional[_Iterable[_Union[ModelFeature, str]]] = ..., input_tokens: _Optional[_Iterable[_Union[TokenCount, _Mapping]]] = ..., max_output_tokens: _Optional[int] = ..., default_weights: _Optional[_Union[RoutingWeights, _Mapping]] = ..., live_states: _Optional[_Iterable[_Union[LiveState, _Mapping]]] = ..., rests: _Optional[_Iterable[_Union[Rest, _Mapping]]] = ..., too_slow_models: _Optional[_Iterable[str]] = ..., turn: _Optional[int] = ...) -> None: ...
+
+class TokenCount(_message.Message):
+    __slots__ = ("tokenizer", "tokens")
+    TOKENIZER_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    tokenizer: str
+    tokens: int
+    def __init__(self, tokenizer: _Optional[str] = ..., tokens: _Optional[int] = ...) -> None: ...
+
+class LiveState(_message.Message):
+    __slots__ = ("model", "samples", "latency", "success_rate", "consecutive_failures")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_FIELD_NUMBER: _ClassVar[int]
+    SUCCESS_RATE_FIELD_NUMBER: _ClassVar[int]
+    CONSECUTIVE_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    samples: int
+    latency: _duration_pb2.Duration
+    success_rate: float
+    consecutive_failures: int
+    def __init__(self, model: _Optional[str] = ..., samples: _Optional[int] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., success_rate: _Optional[float] = ..., consecutive_failures: _Optional[int] = ...) -> None: ...
+
+class Rest(_message.Message):
+    __slots__ = ("name", "detail")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    detail: str
+    def __init__(self, name: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class Candidate(_message.Message):
     __slots__ = ("model", "provider", "tier", "score", "factors", "estimated_cost_nano_usd", "expected_quality", "estimated_latency", "estimated_input_tokens", "estimated_output_tokens")
@@ -244,7 +298,7 @@ class Exclusion(_message.Message):
     def __init__(self, model: _Optional[str] = ..., provider: _Optional[str] = ..., reason: _Optional[_Union[ExclusionReason, str]] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class Classification(_message.Message):
-    __slots__ = ("intent", "confidence", "capabilities", "complexity", "signals", "classifier_version", "gain")
+    __slots__ = ("intent", "confidence", "capabilities", "complexity", "signals", "classifier_version", "gain", "difficulty", "settled", "runners_up")
     INTENT_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
@@ -252,6 +306,9 @@ class Classification(_message.Message):
     SIGNALS_FIELD_NUMBER: _ClassVar[int]
     CLASSIFIER_VERSION_FIELD_NUMBER: _ClassVar[int]
     GAIN_FIELD_NUMBER: _ClassVar[int]
+    DIFFICULTY_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_FIELD_NUMBER: _ClassVar[int]
+    RUNNERS_UP_FIELD_NUMBER: _ClassVar[int]
     intent: Intent
     confidence: float
     capabilities: _containers.RepeatedCompositeFieldContainer[CapabilityScore]
@@ -259,7 +316,18 @@ class Classification(_message.Message):
     signals: _containers.RepeatedCompositeFieldContainer[Signal]
     classifier_version: str
     gain: float
-    def __init__(self, intent: _Optional[_Union[Intent, str]] = ..., confidence: _Optional[float] = ..., capabilities: _Optional[_Iterable[_Union[CapabilityScore, _Mapping]]] = ..., complexity: _Optional[float] = ..., signals: _Optional[_Iterable[_Union[Signal, _Mapping]]] = ..., classifier_version: _Optional[str] = ..., gain: _Optional[float] = ...) -> None: ...
+    difficulty: float
+    settled: bool
+    runners_up: _containers.RepeatedCompositeFieldContainer[IntentScore]
+    def __init__(self, intent: _Optional[_Union[Intent, str]] = ..., confidence: _Optional[float] = ..., capabilities: _Optional[_Iterable[_Union[CapabilityScore, _Mapping]]] = ..., complexity: _Optional[float] = ..., signals: _Optional[_Iterable[_Union[Signal, _Mapping]]] = ..., classifier_version: _Optional[str] = ..., gain: _Optional[float] = ..., difficulty: _Optional[float] = ..., settled: _Optional[bool] = ..., runners_up: _Optional[_Iterable[_Union[IntentScore, _Mapping]]] = ...) -> None: ...
+
+class IntentScore(_message.Message):
+    __slots__ = ("intent", "score")
+    INTENT_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    intent: Intent
+    score: float
+    def __init__(self, intent: _Optional[_Union[Intent, str]] = ..., score: _Optional[float] = ...) -> None: ...
 
 class CapabilityScore(_message.Message):
     __slots__ = ("capability", "score")

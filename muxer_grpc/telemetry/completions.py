@@ -1,0 +1,271 @@
+"""Follows completions: the GenAI span of each, an HTTP span for each attempt, and its metrics.
+
+Tokens, cost and finish reason are on the GenAI span alone, which covers all attempts
+(open-telemetry/semantic-conventions-genai#299).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from muxer_grpc.domain.catalogue import Model
+from muxer_grpc.domain.chat import Conversation
+from muxer_grpc.domain.completion import Attempt, Completion, Outcome, Summary
+from muxer_grpc.domain.decision import Decision
+from muxer_grpc.domain.money import Usage, UsageSource
+from muxer_grpc.domain.observing import NO_HEADERS, Headers
+from muxer_grpc.telemetry import names
+from muxer_grpc.telemetry.content import input_messages, output_messages
+from muxer_grpc.telemetry.instruments import Instruments
+
+if TYPE_CHECKING:  # what is not configured is not loaded
+    from opentelemetry.trace import Span, Tracer
+
+NANO = 1_000_000_000
+POST = "POST"
+# Sends a span's context on: given a span, the headers that carry it.
+Inject = Callable[["Span"], Headers]
+_COUNTED = (UsageSource.PROVIDER,)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """What spans are made with. `endpoints` holds the host and the port of each provider that has them."""
+
+    tracer: Tracer
+    inject: Inject
+    profile: names.Profile = field(default_factory=names.Profile)
+    endpoints: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    propagating: frozenset[str] = frozenset()
+    captures_content: bool = False
+
+
+class CompletionSpans:
+    """The spans of one completion; see CompletionTrace."""
+
+    def __init__(
+        self,
+        tracing: Tracing,
+        parent: Span,
+        conversation: Conversation,
+        decision: Decision,
+        *,
+        stream: bool,
+        captures: bool = False,
+    ) -> None:
+        self._tracing = tracing
+        self._stream = stream
+        self._captures = captures
+        self._attempts: dict[int, tuple[Span, int]] = {}
+        model = decision.selected
+        self._span = self._start(
+            f"{names.CHAT} {model.vendor_model}",
+            parent,
+            {
+                names.OPERATION: names.CHAT,
+                **self._where(model),
+                names.REQUEST_MODEL: model.vendor_model,
+                names.REQUEST_STREAM: stream,
+                names.MODEL: model.name,
+                **_parameters(conversation),
+            },
+        )
+        if captures:
+            self._span.set_attribute(names.INPUT_MESSAGES, input_messages(conversation))
+
+    def _start(self, name: str, parent: Span, attributes: dict[str, Any]) -> Span:
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        context = set_span_in_context(parent)
+        return self._tracing.tracer.start_span(name, context, SpanKind.CLIENT, attributes)
+
+    def _where(self, model: Model) -> dict[str, Any]:
+        endpoint = self._tracing.endpoints.get(model.provider)
+        provider = {names.PROVIDER: model.provider}
+        if endpoint is None:
+            return provider
+        return {**provider, names.SERVER_ADDRESS: endpoint[0], names.SERVER_PORT: endpoint[1]}
+
+    def attempt_began(self, number: int, model: Model) -> Headers:
+        """Begins the span of an attempt; gives the headers that carry it, for a provider that may have them."""
+        attributes = {
+            names.HTTP_METHOD: POST,
+            **self._where(model),
+            names.MODEL: model.name,
+            names.ATTEMPT_NUMBER: number,
+        }
+        if number > 1:
+            attributes[names.HTTP_RESENDS] = number - 1
+        began = time.time_ns()
+        span = self._start(POST, self._span, attributes)
+        self._attempts[number] = (span, began)
+        return self._tracing.inject(span) if model.provider in self._tracing.propagating else NO_HEADERS
+
+    def ended(self, summary: Summary, answer: Completion | None) -> tuple[int, int] | None:
+        """Ends all spans; gives the ids of the completion's own."""
+        for attempt in summary.attempts:
+            span, began = self._attempts.pop(attempt.number, (None, 0))
+            if span is not None:
+                _end_attempt(span, began, attempt)
+        for span, _ in self._attempts.values():
+            span.end()
+        self._attempts.clear()
+        own = self._span
+        own.set_attributes(self._outcome(summary))
+        if answer is not None and self._captures:
+            own.set_attribute(names.OUTPUT_MESSAGES, output_messages(answer))
+        if summary.error is not None or summary.outcome is Outcome.FAILED:
+            reason = summary.error_reason
+            _fail(own, "failed" if reason is None else reason.value)
+        own.end()
+        context = own.get_span_context()
+        return context.trace_id, context.span_id
+
+    def _outcome(self, summary: Summary) -> dict[str, Any]:
+        model = summary.answered_by or summary.decision.selected
+        told: dict[str, Any] = {
+            names.RESPONSE_ID: summary.completion_id,
+            names.COMPLETION_ID: summary.completion_id,
+            names.DECISION_ID: summary.decision.decision_id,
+            names.PRICE_BOOK: summary.decision.price_book_version,
+            names.OUTCOME: summary.outcome.value,
+            names.ATTEMPTS: len(summary.attempts),
+            names.COST_USD: summary.cost.total_nano / NANO,
+            names.COST_NANO_USD: summary.cost.total_nano,
+            names.USAGE_SOURCE: summary.usage.source.value,
+            **_tokens(summary.usage),
+        }
+        if summary.attempts:
+            told[names.RESPONSE_MODEL] = summary.reported_model or model.vendor_model
+        if summary.finish_reason is not None:
+            told[names.FINISH_REASONS] = (summary.finish_reason.value,)
+        if self._stream and summary.time_to_first_token is not None:
+            told[names.TIME_TO_FIRST_CHUNK] = summary.time_to_first_token
+        return told
+
+
+def _parameters(conversation: Conversation) -> dict[str, Any]:
+    sampling = conversation.sampling
+    given = {
+        names.MAX_TOKENS: conversation.max_output_tokens,
+        names.TEMPERATURE: sampling.temperature,
+        names.TOP_P: sampling.top_p,
+        names.SEED: sampling.seed,
+        names.FREQUENCY_PENALTY: sampling.frequency_penalty,
+        names.PRESENCE_PENALTY: sampling.presence_penalty,
+        names.STOP: conversation.stop or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _tokens(usage: Usage) -> dict[str, int]:
+    """Counts tokens under the standard names; what was only estimated stays under our own."""
+    written = usage.cache_write_tokens + usage.cache_write_1h_tokens
+    counts = {
+        names.INPUT_TOKENS: usage.all_input_tokens,
+        names.OUTPUT_TOKENS: usage.all_output_tokens,
+        names.CACHE_READ_TOKENS: usage.cached_input_tokens,
+        # The one is the name of v1.41, the other that which is to come; readers know one of them each.
+        names.CACHE_CREATION_TOKENS: written,
+        names.CACHE_WRITE_TOKENS: written,
+        names.REASONING_TOKENS: usage.reasoning_tokens,
+    }
+    if usage.source is UsageSource.NONE:
+        return {}
+    if usage.source not in _COUNTED:
+        return {f"{names.OWN}{name.removeprefix('gen_ai.')}": count for name, count in counts.items() if count}
+    always = (names.INPUT_TOKENS, names.OUTPUT_TOKENS)
+    return {name: count for name, count in counts.items() if count or name in always}
+
+
+def _end_attempt(span: Span, began: int, attempt: Attempt) -> None:
+    status = attempt.http_status or (
+        200 if attempt.failure_class is None and attempt.outcome.value != "cancelled" else 0
+    )
+    told: dict[str, Any] = {names.OUTCOME: attempt.outcome.value}
+    if status:
+        told[names.HTTP_STATUS] = status
+    if attempt.failure_class is not None:
+        told[names.FAILURE_CLASS] = attempt.failure_class.value
+        if attempt.vendor_code:
+            told[names.VENDOR_CODE] = attempt.vendor_code
+    span.set_attributes(told)
+    if attempt.failure_class is not None:
+        _fail(span, str(attempt.http_status or attempt.failure_class.value))
+    span.end(began + round(attempt.duration * NANO))
+
+
+def _fail(span: Span, error_type: str) -> None:
+    from opentelemetry.trace import Status, StatusCode
+
+    span.set_attribute(names.ERROR_TYPE, error_type)
+    span.set_status(Status(StatusCode.ERROR))
+
+
+class CompletionMetrics:
+    """Measures completions when they end."""
+
+    def __init__(self, instruments: Instruments, profile: names.Profile) -> None:
+        histograms, counters = instruments.histograms, instruments.counters
+        old, new = profile.v1_41, profile.latest
+        durations = ((names.OPERATION_DURATION, old), (names.LATEST_DURATION, new))
+        firsts = ((names.FIRST_CHUNK, old), (names.LATEST_FIRST_CHUNK, new))
+        self._durations = [histograms[metric.name] for metric, wanted in durations if wanted]
+        self._firsts = [histograms[metric.name] for metric, wanted in firsts if wanted]
+        self._usage = histograms[names.TOKEN_USAGE.name] if old else None
+        self._latest = {kind: counters[metric.name] for kind, metric in names.LATEST_TOKENS.items()} if new else {}
+        self._completions = counters[names.COMPLETIONS.name]
+        self._attempts = counters[names.ATTEMPTS_MADE.name]
+        self._cost = counters[names.COST.name]
+        self._tokens = counters[names.TOKENS.name]
+
+    def ended(self, summary: Summary, span: tuple[int, int] | None, *, stream: bool) -> None:
+        """Takes a completion that ended; `span` holds the ids of its span, where it is sampled."""
+        model = summary.answered_by or summary.decision.selected
+        provider, vendor_model = model.provider, model.vendor_model
+        intent = summary.decision.classification.intent.value
+        reason = "" if summary.error is None else summary.error.reason.value
+        values = (names.CHAT, provider, vendor_model)
+        for histogram in self._durations:
+            histogram.record((*values, reason), summary.duration, span)
+        if stream and summary.time_to_first_token is not None:
+            for histogram in self._firsts:
+                histogram.record(values, summary.time_to_first_token, span)
+        self._completions.add((provider, model.name, intent, summary.outcome.value, reason))
+        for attempt in summary.attempts:
+            failure = attempt.failure_class
+            tried = attempt.model
+            self._attempts.add((tried.provider, tried.name, "" if failure is None else failure.value))
+        if summary.cost.total_nano:
+            self._cost.add((provider, model.name, intent), summary.cost.total_nano)
+        if summary.usage.source is not UsageSource.NONE:
+            self._count(summary.usage, provider, model, values)
+
+    def _count(self, usage: Usage, provider: str, model: Model, values: tuple[str, str, str]) -> None:
+        written = usage.cache_write_tokens + usage.cache_write_1h_tokens
+        for kind, count in (
+            ("input", usage.input_tokens),
+            ("cached_input", usage.cached_input_tokens),
+            ("cache_write", written),
+            ("output", usage.output_tokens),
+            ("reasoning", usage.reasoning_tokens),
+        ):
+            if count:
+                self._tokens.add((provider, model.name, kind), count)
+        if usage.source not in _COUNTED:
+            return
+        if self._usage is not None:
+            self._usage.record((*values, "input"), usage.all_input_tokens)
+            self._usage.record((*values, "output"), usage.all_output_tokens)
+        if self._latest:
+            for kind, count in (
+                ("input_tokens", usage.all_input_tokens),
+                ("output_tokens", usage.all_output_tokens),
+                ("cache_read.input_tokens", usage.cached_input_tokens),
+                ("cache_write.input_tokens", written),
+                ("reasoning.output_tokens", usage.reasoning_tokens),
+            ):
+                self._latest[kind].add(values, count)
