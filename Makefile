@@ -5,14 +5,14 @@ PY := $(VENV)/bin/python
 PYTHON ?= python3
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test faults endure check eval train stubs contract-check contract-release bench format lock settings-doc clean
+.PHONY: help run test faults endure soak check eval train stubs contract-check contract-release bench format lock settings-doc clean
 
 help: ## Shows this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Sets up what is missing and serves on 127.0.0.1:50051 (ARGS="--workers 2" passes options on)
 	@# On a terminal the service gets a process group of its own, so that Ctrl-C drains it and does not strike make.
-	@if [ -t 0 ] && [ -t 1 ]; then set -m; fi; $(VENV)/bin/muxer serve --examples $(ARGS)
+	@if [ -t 0 ] && [ -t 1 ]; then set -m; fi; $(VENV)/bin/muxer serve --examples $(if $(MUXER_OPS__LISTEN),,--ops-listen 127.0.0.1:9464) $(ARGS)
 
 test: $(VENV)/.dev ## Sets up what is missing and runs all tests (ARGS="-k name" passes options on)
 	@.make/services
@@ -24,6 +24,10 @@ faults: $(VENV)/.dev ## Plays every fault of providers at full timings and print
 endure: $(VENV)/.dev ## Kills, cuts and starves the service for longer than the tests do
 	@.make/services
 	TEST_LONG=1 $(PY) -m pytest -n 2 --dist loadgroup -m slow -o faulthandler_timeout=4000 tests/process $(ARGS)
+
+soak: $(VENV)/.dev ## An hour of mixed faults and kills of providers at steady load (ARGS="--minutes 5 --database postgresql")
+	@.make/services
+	$(PY) -m tests.soak $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, contract lint and breaking check, stubs and settings table fresh
 	$(VENV)/bin/ruff format --check .
@@ -79,5 +83,5 @@ $(VENV)/.dev: pyproject.toml .lock/dev.txt .make/setup clients/stubs/pyproject.t
 	@PYTHON=$(PYTHON) .make/setup dev
 
 clean: ## Removes everything that can be made again
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-result.json faults-result.json
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-result.json faults-result.json soak-result.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

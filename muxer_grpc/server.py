@@ -20,8 +20,10 @@ from grpc_channelz.v1._async import ChannelzServicer
 from muxer_grpc.bootstrap import App, new_id, open_app
 from muxer_grpc.bootstrap_control import load_rules
 from muxer_grpc.bootstrap_identity import guards
+from muxer_grpc.bootstrap_ops import ops_listener
 from muxer_grpc.bootstrap_telemetry import connect, telemetry_wishes
 from muxer_grpc.domain.errors import Draining
+from muxer_grpc.ops.listener import OpsListener
 from muxer_grpc.reloading import Load, Reloading, Terminal
 from muxer_grpc.rpc.calls import CallLimits, Calls
 from muxer_grpc.rpc.listener import Listener, ListenerOptions
@@ -30,7 +32,7 @@ from muxer_grpc.rpc.servicers import catalogue as catalogue_service
 from muxer_grpc.rpc.servicers import muxer as muxer_service
 from muxer_grpc.rpc.tls import TlsFiles
 from muxer_grpc.settings import Settings
-from muxer_grpc.telemetry.setup import open_telemetry
+from muxer_grpc.telemetry.setup import Telemetry, open_telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -48,12 +50,16 @@ class RunningServer:
     app: App
     data: Listener
     admin: Listener | None
+    ops: OpsListener | None
     calls: Calls
+    telemetry: Telemetry
     announce_seconds: float
     grace_seconds: float
+    draining: bool = False
 
     async def drain(self) -> None:
         """Stops without losing an answer: declare, announce, refuse new calls, wait, end the rest with its account."""
+        self.draining = True
         listeners = [listener for listener in (self.data, self.admin) if listener is not None]
         for listener in listeners:
             listener.health.drain()
@@ -104,7 +110,9 @@ async def running_server(settings: Settings, *, reuse_port: bool = False) -> Asy
                 calls,
             ),
             admin=_admin_listener(settings, app, calls, reuse_port=reuse_port),
+            ops=ops_listener(settings, telemetry, lambda: server.draining),
             calls=calls,
+            telemetry=telemetry,
             announce_seconds=settings.server.drain_announce_seconds,
             grace_seconds=settings.server.drain_grace_seconds,
         )
@@ -113,9 +121,13 @@ async def running_server(settings: Settings, *, reuse_port: bool = False) -> Asy
             await server.data.start()
             if server.admin is not None:
                 await server.admin.start()
+            if server.ops is not None:
+                await server.ops.start()
             yield server
         finally:
             await server.drain()
+            if server.ops is not None:
+                await server.ops.stop()
             lag.cancel()
             await asyncio.gather(lag, return_exceptions=True)
 
@@ -170,6 +182,7 @@ class Listening:
     data: tuple[str, ...]
     admin: tuple[str, ...]
     tls: bool
+    ops: str = ""
 
 
 Ready = Callable[[Listening], None]
@@ -193,7 +206,8 @@ async def _serve_until_signal(settings: Settings, ready: Ready, load: Load | Non
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 20)
         admin = () if server.admin is None else server.admin.addresses
-        ready(Listening(server.data.addresses, admin, tls=_tls_files(settings) is not None))
+        ops = "" if server.ops is None else server.ops.address
+        ready(Listening(server.data.addresses, admin, tls=_tls_files(settings) is not None, ops=ops))
         await stop.wait()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

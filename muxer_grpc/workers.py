@@ -45,11 +45,21 @@ def _work(settings: Settings, connection: Connection) -> None:
     raise SystemExit(code)
 
 
+def _of_worker(settings: Settings, number: int) -> Settings:
+    """Gives the settings of a worker by its number, from 0 on: each has a port of its own, so that each can be read."""
+    host, _, port = settings.ops.listen.rpartition(":")
+    if not number or not port or port == "0":
+        return settings
+    listen = f"{host}:{int(port) + number}"
+    return settings.model_copy(update={"ops": settings.ops.model_copy(update={"listen": listen})})
+
+
 @dataclass(slots=True)
 class _Worker:
     process: SpawnProcess
     connection: Connection
-    ready: bool = False
+    number: int
+    listening: Listening | None = None
 
 
 class Supervisor:
@@ -76,35 +86,36 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         self._hear_hangups()
-        self._workers = [self._start() for _ in range(self._settings.server.workers)]
+        self._workers = [self._start(number) for number in range(self._settings.server.workers)]
         failed = False
         while self._workers:
             sources = [worker.process.sentinel for worker in self._workers]
-            pipes = [worker.connection for worker in self._workers if not worker.ready]
+            pipes = [worker.connection for worker in self._workers if worker.listening is None]
             wait([*sources, *pipes], timeout=0.5)
             self._hear_of_readiness()
             self._pass_settings_on()
             failed = self._bury_the_dead() or failed
         return 1 if failed else 0
 
-    def _start(self) -> _Worker:
+    def _start(self, number: int) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(self._settings, theirs), name="muxer-worker")
+        settings = _of_worker(self._settings, number)
+        process = self._context.Process(target=_work, args=(settings, theirs), name="muxer-worker")
         process.start()
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(process, ours, number)
 
     def _hear_of_readiness(self) -> None:
         for worker in self._workers:
-            if not worker.ready and worker.connection.poll():
+            if worker.listening is None and worker.connection.poll():
                 try:
-                    listening = worker.connection.recv()
+                    worker.listening = worker.connection.recv()
                 except (EOFError, OSError):
                     continue
-                worker.ready = True
-                if not self._announced and all(each.ready for each in self._workers):
+                first = min(self._workers, key=lambda each: each.number).listening
+                if not self._announced and first is not None and all(each.listening for each in self._workers):
                     self._announced = True
-                    self._ready(listening)
+                    self._ready(first)
 
     def _hear_hangups(self) -> None:
         """Has SIGHUP read the configuration again; where it tells that the terminal was closed, the service stops."""
@@ -149,12 +160,12 @@ class Supervisor:
                 failed = failed or bool(code)
                 continue
             _log.error("worker %s ended with code %s", worker.process.pid, code)
-            if not worker.ready or not self._may_restart():
+            if worker.listening is None or not self._may_restart():
                 failed = True
                 self._stop()
                 continue
             time.sleep(RESTART_SECONDS)
-            self._workers.append(self._start())
+            self._workers.append(self._start(worker.number))
         return failed
 
     def _may_restart(self) -> bool:

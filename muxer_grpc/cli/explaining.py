@@ -13,6 +13,8 @@ from muxer_grpc.cli.rendering import enum_word, print_json, print_table, usd
 from muxer_grpc.cli.times import time_text
 
 COMPLETION = "cmp_"
+# Models that are excluded for one and the same reason, by name.
+MOST_NAMED = 5
 
 
 def explain(
@@ -92,7 +94,7 @@ def _print_candidates(found: Any) -> None:
     by_model = {each.model: each for each in found.decision.decision.candidates}
     rows = []
     for each in found.candidates:
-        parts = {f.name: f"{f.value:.2f} x {f.weight:.2f} = {f.contribution:.3f}" for f in each.factors}
+        parts = {f.name: f"{f.value:.3f} x {f.weight:.3f} = {f.contribution:.3f}" for f in each.factors}
         expected = by_model[each.model]
         rows.append(
             [
@@ -120,20 +122,21 @@ def _print_candidates(found: Any) -> None:
 
 
 def _print_exclusions(exclusions: Any) -> None:
-    if not exclusions:
-        return
-    sys.stdout.write("\n")
-    rows = [
-        [
-            each.exclusion.model,
-            enum_word(each.exclusion, "reason"),
-            each.exclusion.detail,
-            each.remedy or "not known",
-            f"place {each.rank_if_admitted}" if each.rank_if_admitted else "",
-        ]
-        for each in exclusions
-    ]
-    print_table("", ["excluded", "reason", "detail", "it would take", "and be"], rows)
+    """Prints exclusions, those for one and the same reason together."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for each in exclusions:
+        place = f"place {each.rank_if_admitted}" if each.rank_if_admitted else ""
+        told = (enum_word(each.exclusion, "reason"), each.exclusion.detail, each.remedy or "not known", place)
+        alike.setdefault(told, []).append(each.exclusion.model)
+    if alike:
+        sys.stdout.write("\n")
+        rows = [[_several(models), *told] for told, models in alike.items()]
+        print_table("", ["excluded", "reason", "detail", "it would take", "and be"], rows)
+
+
+def _several(models: list[str]) -> str:
+    more = len(models) - MOST_NAMED
+    return "\n".join([*models[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _print_alternatives(found: Any) -> None:

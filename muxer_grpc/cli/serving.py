@@ -20,6 +20,7 @@ def serve(
     config: Config = None,
     listen: Annotated[str | None, typer.Option(help="Addresses of the data listener.")] = None,
     admin_listen: Annotated[str | None, typer.Option(help="Addresses of the admin listener; empty: none.")] = None,
+    ops_listen: Annotated[str | None, typer.Option(help="Address of the HTTP listener for operators.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that share the ports.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     as_json: Annotated[
@@ -35,6 +36,7 @@ def serve(
     overrides: Any = {
         "server": {name: value for name, value in server.items() if value is not None},
         "log": {} if log_level is None else {"level": log_level},
+        "ops": {} if ops_listen is None else {"listen": ops_listen},
     }
     settings = load_settings(config, **overrides)
     set_up_logging(settings.log.level, settings.log.format)
@@ -43,7 +45,7 @@ def serve(
 
     def ready(listening: Listening) -> None:
         if as_json:
-            told = {"data": listening.data, "admin": listening.admin, "tls": listening.tls}
+            told = {"data": listening.data, "admin": listening.admin, "tls": listening.tls, "ops": listening.ops}
             sys.stdout.write(json.dumps(told) + "\n")
         else:
             sys.stdout.write(_said(listening))
@@ -56,7 +58,8 @@ def serve(
 
 def _said(listening: Listening) -> str:
     admin = f", admin on {', '.join(listening.admin)}" if listening.admin else ""
-    return f"muxer serves on {', '.join(listening.data)}{admin}\n"
+    ops = f", for operators on http://{listening.ops}/" if listening.ops else ""
+    return f"muxer serves on {', '.join(listening.data)}{admin}{ops}\n"
 
 
 def _examples(listening: Listening) -> str:

@@ -72,7 +72,7 @@ class Slots(Generic[K]):
     def of(self, key: K, now: float) -> Counts:
         """Gives what counts the requests of a group that end now."""
         if now < self._last:
-            pass
+            self._behind += self._last - now
         self._last = now
         at = now + self._behind
         if at >= self._ends_at:

@@ -116,7 +116,7 @@ class CompletionSpans:
         own = self._span
         own.set_attributes(self._outcome(summary))
         if answer is not None and self._captures:
-            own.set_attribute(names.OUTPUT_MESSAGES, output_messages(answer))
+            own.set_attribute(names.OUTPUT_MESSAGES, output_messages(answer, summary.finish_reason))
         if summary.error is not None or summary.outcome is Outcome.FAILED:
             reason = summary.error_reason
             _fail(own, "failed" if reason is None else reason.value)

@@ -18,7 +18,7 @@ from muxer_grpc.domain.chat import (
     ToolCallPart,
     ToolResultPart,
 )
-from muxer_grpc.domain.completion import Completion
+from muxer_grpc.domain.completion import Completion, FinishReason
 from muxer_grpc.domain.tenancy import LOCAL_TENANT, ContentStorage, Principal
 
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
@@ -41,11 +41,10 @@ def input_messages(conversation: Conversation) -> str:
     return json.dumps([_message(message) for message in conversation.messages], ensure_ascii=False)
 
 
-def output_messages(completion: Completion) -> str:
+def output_messages(answer: Completion, finish: FinishReason | None) -> str:
     """Writes an answer as JSON."""
-    finish = completion.summary.finish_reason
     reason = {"finish_reason": finish.value} if finish is not None else {}
-    return json.dumps([{**_message(completion.message), **reason}], ensure_ascii=False)
+    return json.dumps([{**_message(answer.message), **reason}], ensure_ascii=False)
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -40,6 +40,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     ),
     "telemetry": (frozenset({"domain", "telemetry"}), STANDARD | {"opentelemetry", "prometheus_client"}),
     "cache": (frozenset({"domain", "cache"}), STANDARD | {"redis"}),
+    "ops": (frozenset({"domain", "pipeline", "ops"}), STANDARD | {"aiohttp"}),
     "telemetry/alert_webhook.py": (frozenset({"domain", "telemetry"}), IN_OUT | {"httpx"}),
     # jsonschema_rs is the wire's own library: it checks the schemas that callers send.
     "rpc": (
@@ -73,6 +74,7 @@ EVERYONE = (
     "bootstrap_control.py",
     "bootstrap_discovery.py",
     "bootstrap_identity.py",
+    "bootstrap_ops.py",
     "bootstrap_prices.py",
     "bootstrap_providers.py",
     "bootstrap_rate_limits.py",
@@ -97,6 +99,7 @@ MAY_READ_SETTINGS = (
     "bootstrap_control.py",
     "bootstrap_discovery.py",
     "bootstrap_identity.py",
+    "bootstrap_ops.py",
     "bootstrap_prices.py",
     "bootstrap_providers.py",
     "bootstrap_rate_limits.py",
