@@ -31,6 +31,7 @@ from muxer_grpc.domain.price_book import PriceSources
 from muxer_grpc.domain.profiles import ProfileEditor, Profiles
 from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.identity.authenticator import Authenticator
+from muxer_grpc.ops.recent import RecentDecisions
 from muxer_grpc.pipeline.alert_feed import AlertFeed
 from muxer_grpc.pipeline.decisions import Decisions
 from muxer_grpc.pipeline.failover import Resilience
@@ -75,6 +76,7 @@ class App:
     profiles: ProfileEditor
     prices: PriceUpdates
     control: Control
+    facts: ProcessFacts
     profiles_file: ProfilesFile | None = None
     identity: Authenticator | None = None
     limiter: RateLimiter | None = None
@@ -82,6 +84,8 @@ class App:
     admin_services: Mapping[str, Servicer] = field(default_factory=dict)
     data_services: Mapping[str, Servicer] = field(default_factory=dict)
     alert_feed: AlertFeed | None = None
+    # Kept where operators have a page to see them on.
+    recent: RecentDecisions | None = None
     # What telemetry asks for its figures.
     storage: Storage | None = None
     answers: Answers | None = None
@@ -173,6 +177,7 @@ def assemble(
     """
     chosen = settings or Settings()
     figures = Figures()
+    recent = RecentDecisions(figures) if chosen.ops.listen else None
     profiles_file = _profiles_file(chosen, catalogue)
     profiles = Profiles(catalogue, {} if profiles_file is None else profiles_file.read())
     fleet = Fleet(profiles.catalogue, chosen.routing.default_strategy)
@@ -185,7 +190,7 @@ def assemble(
     around = Surroundings(
         fleet=fleet,
         providers=providers,
-        observer=figures,
+        observer=recent or figures,
         new_id=new_id,
         classify=_classifier(chosen, thresholds).classify,
         live=figures.snapshot,
@@ -207,6 +212,7 @@ def assemble(
         profiles=editor,
         prices=updates,
         control=control,
+        facts=facts,
         profiles_file=profiles_file,
         limiter=limiter,
         admin_services=_admin_services(chosen, storage, fleet, updates, now)
@@ -214,6 +220,7 @@ def assemble(
         | control.services(facts.instance_id, now),
         data_services={} if storage is None else _data_services(chosen, storage, now),
         alert_feed=None if storage is None else storage.alert_feed,
+        recent=recent,
     )
 
 

@@ -29,6 +29,7 @@ from muxer_grpc.storage.price_books import PriceBookTable
 from muxer_grpc.storage.reports import UsageTable
 from muxer_grpc.storage.spending import SpendingTable
 from muxer_grpc.storage.sweeper import CLOCK_SLACK
+from muxer_grpc.storage.tenants import TenantTable
 from muxer_grpc.storage.writer import LedgerWriter
 
 Now = Callable[[], float]
@@ -72,10 +73,16 @@ def grace_us(settings: Settings) -> int:
 
 
 async def check_books(settings: Settings, tenant_id: str | None) -> LedgerCheck:
-    """Checks the books of a tenant, or all, in the configured database. Raises SchemaUnfit, StorageUnavailable."""
+    """Checks the books of a tenant, or all, in the configured database.
+
+    Raises ResourceNotFound, SchemaUnfit, StorageUnavailable.
+    """
     database = Database(settings.storage.url.get_secret_value())
     try:
         await asyncio.to_thread(check_ready, database)
+        if tenant_id is not None:
+            # No books would balance all too well.
+            await TenantTable(database).get(tenant_id)
         at_us = int(time.time() * MICROSECONDS)
         return await LedgerCheckTable(database).check(tenant_id, at_us, grace_us(settings))
     finally:

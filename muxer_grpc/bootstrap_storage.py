@@ -19,6 +19,7 @@ from muxer_grpc.rpc.documents import WireDocuments
 from muxer_grpc.settings import Settings
 from muxer_grpc.storage.alerts import AlertTable
 from muxer_grpc.storage.database import Database
+from muxer_grpc.storage.decision_history import DecisionTable
 from muxer_grpc.storage.directory import DirectoryTable
 from muxer_grpc.storage.migrating import make_ready
 from muxer_grpc.storage.sealing import ContentSealer
@@ -69,7 +70,8 @@ async def _opened(
         default_max_output_tokens=chosen.default_max_output_tokens,
     )
     try:
-        books = Bookkeeping(writer, WireDocuments(), ContentSealer(settings.identity.pepper_bytes or b""), rules)
+        sealer = ContentSealer(settings.identity.pepper_bytes or b"")
+        books = Bookkeeping(writer, WireDocuments(), sealer, rules, DecisionTable(database))
         directory = DirectoryTable(
             database, default_budgets(settings.budgets), now=time.time, new_id=lambda: secrets.token_hex(ID_BYTES)
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from muxer_grpc import __version__
 from muxer_grpc.bootstrap import App
+from muxer_grpc.domain.budgeting import DEFAULT_ALERT_SHARES
+from muxer_grpc.domain.errors import Reason
 from muxer_grpc.domain.resilience.breaker import BreakerState
 from muxer_grpc.domain.resilience.health import TargetHealth
 from muxer_grpc.rpc.calls import Calls
@@ -37,7 +39,15 @@ def connect(telemetry: Telemetry, app: App, calls: Calls) -> None:
     if app.storage is not None:
         app.storage.writer.observer = telemetry.ledger
     if telemetry.instruments is not None:
+        _begin_at_none(telemetry.instruments)
         _observe(telemetry.instruments, app, calls)
+
+
+def _begin_at_none(instruments: Instruments) -> None:
+    """Shows rare events before they happen: Prometheus sees no increase in a series that begins with one."""
+    for reason in Reason:
+        instruments.counters[names.REFUSALS.name].add((reason.value,), 0)
+    instruments.counters[names.COMMIT_FAILURES.name].add((), 0)
 
 
 def _observe(instruments: Instruments, app: App, calls: Calls) -> None:
@@ -53,12 +63,16 @@ def _observe(instruments: Instruments, app: App, calls: Calls) -> None:
         told = storage.alerts_told
         instruments.observe(names.QUEUE, lambda: [((), storage.writer.backlog)])
         instruments.observe(
-            names.ALERTS, lambda: [((str(share),), count) for share, count in told.counts.items()], grows=True
+            names.ALERTS, lambda: [((str(share),), count) for share, count in _alerts(told.counts)], grows=True
         )
     if answers is not None:
         instruments.observe(names.CACHE_BYTES, lambda: [((), answers.figures().store.held_bytes or 0)])
         instruments.observe(names.CACHE_SAVED, lambda: [((), answers.figures().saved_nano_usd)], grows=True)
         instruments.observe(names.CACHE_ANSWERS, lambda: _looked_up(app), grows=True)
+
+
+def _alerts(counts: Mapping[int, int]) -> Iterable[tuple[int, int]]:
+    return {**dict.fromkeys(DEFAULT_ALERT_SHARES, 0), **counts}.items()
 
 
 def _under_way(calls: Calls) -> Seen:

@@ -110,7 +110,7 @@ async def running_server(settings: Settings, *, reuse_port: bool = False) -> Asy
                 calls,
             ),
             admin=_admin_listener(settings, app, calls, reuse_port=reuse_port),
-            ops=ops_listener(settings, telemetry, lambda: server.draining),
+            ops=ops_listener(settings, telemetry, app, calls, lambda: server.draining),
             calls=calls,
             telemetry=telemetry,
             announce_seconds=settings.server.drain_announce_seconds,

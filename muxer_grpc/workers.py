@@ -100,7 +100,7 @@ class Supervisor:
     def _start(self, number: int) -> _Worker:
         ours, theirs = self._context.Pipe()
         settings = _of_worker(self._settings, number)
-        process = self._context.Process(target=_work, args=(settings, theirs), name="muxer-worker")
+        process = self._context.Process(target=_work, args=(settings, theirs), name=f"muxer-worker-{number + 1}")
         process.start()
         theirs.close()
         return _Worker(process, ours, number)

@@ -12,7 +12,7 @@ import typer
 from muxer_grpc.cli import spans
 from muxer_grpc.cli.administering import ADMIN, AdminTarget, ApiKey, AsJson, Seconds, admin_calls, pages
 from muxer_grpc.cli.exporting import Format, write_entries
-from muxer_grpc.cli.rendering import enum_word, input_tokens, print_json, print_table, usd
+from muxer_grpc.cli.rendering import counted, enum_word, input_tokens, print_json, print_table, usd
 from muxer_grpc.cli.serving import Config
 from muxer_grpc.cli.times import time_text
 
@@ -133,7 +133,7 @@ def export(
             return
         with output.open("w", encoding="utf-8", newline="") as file:
             count = write_entries(file, entries, form)
-    sys.stderr.write(f"{count} entries in {output}\n")
+    sys.stderr.write(f"{counted(count, 'entry', 'entries')} in {output}\n")
 
 
 @app.command("check")
@@ -144,7 +144,7 @@ def check(
 ) -> int:
     """Sums the ledger anew, in the configured database itself, and ends with 1 where budgets count something else.
 
-    No service needs to run, and one that does is not disturbed.
+    Notes tell of hard budgets that are over their limits, which is no difference. No service needs to run, and one that does is not disturbed.
     """
     import asyncio
 
@@ -165,17 +165,24 @@ def check(
             for each in found.differences
         ]
         sizes = {name: getattr(size, name) for name in size.__slots__}
-        print_json({"balanced": not differences, "differences": differences, **sizes})
+        overruns = [
+            {name: getattr(each, name) for name in ("resource", "limit_nano_usd", "spent_nano_usd", "detail")}
+            for each in found.overruns
+        ]
+        print_json({"balanced": not differences, "differences": differences, "overruns": overruns, **sizes})
     else:
         sys.stdout.write(
-            f"{size.budgets:,} budgets, {size.counters:,} counters, {size.entries:,} entries of {size.completions:,} "
-            f"completions\n{usd(size.spent_nano_usd)} spent, {usd(size.reserved_nano_usd)} reserved by "
-            f"{size.open_reservations:,} calls under way, {usd(size.held_nano_usd)} held by {size.open_leases:,} "
-            "leases of money\n"
+            f"{counted(size.budgets, 'budget')}, {counted(size.counters, 'counter')}, "
+            f"{counted(size.entries, 'entry', 'entries')} of {counted(size.completions, 'completion')}\n"
+            f"{usd(size.spent_nano_usd)} spent, {usd(size.reserved_nano_usd)} reserved by "
+            f"{counted(size.open_reservations, 'call')} under way, {usd(size.held_nano_usd)} held by "
+            f"{counted(size.open_leases, 'lease')} of money\n"
         )
         for each in found.differences:
             sys.stdout.write(f"{each.resource}: {each.detail}\n")
-        balance = f"{len(found.differences):,} differences" if found.differences else "the books balance"
+        for overrun in found.overruns:
+            sys.stdout.write(f"note: {overrun.resource}: {overrun.detail}\n")
+        balance = counted(len(found.differences), "difference") if found.differences else "the books balance"
         sys.stdout.write(f"{balance}\n")
     return DIFFERENCES_FOUND if found.differences else 0
 

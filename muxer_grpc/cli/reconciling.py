@@ -139,8 +139,8 @@ def tell(
         if shown:
             print_table("", ["day", "model", ">invoiced", ">booked", ">difference", ">tokens", ""], map(_row, shown))
         total = sum((each.difference_usd for each in compared), Decimal(0))
-        verdict = f"{len(differing)} differ" if differing else "invoice and ledger agree"
-        sys.stdout.write(f"{len(compared)} compared, {verdict}; in all the invoice has {_usd(total)} more\n")
+        verdict = f"{len(differing)} {'differs' if len(differing) == 1 else 'differ'}" if differing else "all agree"
+        sys.stdout.write(f"{len(compared)} compared, {verdict}; {_in_all(total)}\n")
     return DIFFERENCES_FOUND if differing else 0
 
 
@@ -183,5 +183,7 @@ def _text(amount: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _usd(amount: Decimal) -> str:
-    return f"${_text(amount)}"
+def _in_all(more: Decimal) -> str:
+    if not more:
+        return "in all the invoice and the ledger come to the same"
+    return f"in all the invoice has ${_text(abs(more))} {'more' if more > 0 else 'less'} than the ledger"

@@ -23,6 +23,11 @@ def usd(nano_usd: int) -> str:
     return f"{sign}${whole}.{digits}"
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Writes a number of things: `1 entry`, `2,000 entries`; without `many`, an s makes it."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 def usd_per_million(pico_usd_per_token: int) -> str:
     """Writes a price as vendors print it: `$5.00`."""
     return usd(pico_usd_per_token * 1_000)

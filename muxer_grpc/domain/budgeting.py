@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from muxer_grpc.domain.enumeration import Named
@@ -94,6 +95,15 @@ class Counter:
     spent_nano_usd: int = 0
     reserved_nano_usd: int = 0
     alerted_share: int = 0
+
+
+class BudgetSpending(NamedTuple):
+    """What is gone of a budget in its present period; `tenant_name` is how its tenant is shown, or empty."""
+
+    budget: Budget
+    tenant_name: str
+    spent_nano_usd: int
+    reserved_nano_usd: int
 
 
 @dataclass(frozen=True, slots=True)

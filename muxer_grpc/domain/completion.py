@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -52,6 +53,8 @@ OUTCOME_OF_FINISH = {
 
 
 # What a provider adapter emits.
+
+_VENDOR_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +108,19 @@ class ModelReported:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The model stopped, for a known reason. Without this event, an answer was cut."""
+    """The model stopped, for a known reason. Without this event, an answer was cut.
+
+    `vendor_reason` is the vendor's word for it. Callers see it, so that it is a short word or nothing: any other text
+    that a vendor, or whoever stands in for one, sends there is dropped.
+    """
 
     reason: FinishReason
     vendor_reason: str = ""
+
+    def __post_init__(self) -> None:
+        """Drops a vendor's reason that is no word."""
+        if _VENDOR_WORD.fullmatch(self.vendor_reason) is None:
+            object.__setattr__(self, "vendor_reason", "")
 
 
 ProviderEvent = TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | UsageReported | ModelReported | Finished

@@ -1,7 +1,8 @@
 """Counts of the last hour, in slots of time: each request is in exactly one slot, so that no window counts it twice.
 
-What ends goes into a slot of FINE seconds. When that is older than five minutes, its counts move into a coarse slot. A
-window is made of whole slots and the one that is being filled: it holds what it names and up to one slot more.
+What ends goes into a short slot. When that leaves the shortest window, its counts move into the longer slot that it is
+a part of, and so on. A window is made of whole slots of its own length and the one that is being filled: it holds what
+it names and up to one slot more.
 """
 
 from __future__ import annotations
@@ -9,19 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from muxer_grpc.domain.enumeration import Named
 from muxer_grpc.domain.figure_counts import Counts
-
-FINE, COARSE = 10, 120
-_FINE_IN_COARSE = COARSE // FINE
-# Full slots that are kept beside the one that is being filled.
-FINE_SLOTS, COARSE_SLOTS = 30, 30
-# Groups that a slot tells apart; what is beyond them counts as one group without names.
-MOST_GROUPS = 500
-
-K = TypeVar("K")
 
 
 class FiguresWindow(Named):
@@ -35,25 +27,38 @@ class FiguresWindow(Named):
     @property
     def seconds(self) -> int | None:
         """Gives its length; None since the start."""
-        return _SECONDS[self]
+        return None if self is FiguresWindow.SINCE_START else LEVELS[self].seconds * LEVELS[self].slots
 
 
-_SECONDS = {
-    FiguresWindow.MINUTE: 60,
-    FiguresWindow.FIVE_MINUTES: 300,
-    FiguresWindow.HOUR: 3_600,
-    FiguresWindow.SINCE_START: None,
+class Level(NamedTuple):
+    """Slots of so many seconds, and how many full ones are kept beside the one that is being filled."""
+
+    seconds: int
+    slots: int
+
+
+# From the shortest slots to the longest; each length divides the next one.
+LEVELS = {
+    FiguresWindow.MINUTE: Level(10, 6),
+    FiguresWindow.FIVE_MINUTES: Level(30, 10),
+    FiguresWindow.HOUR: Level(300, 12),
 }
+_LEVELS = tuple(LEVELS.values())
+_SHORTEST = _LEVELS[0].seconds
+# Groups that a slot tells apart; what is beyond them counts as one group without names.
+MOST_GROUPS = 500
+
+K = TypeVar("K")
 
 
 @dataclass(slots=True)
 class _Slot(Generic[K]):
-    index: int
+    start: int
     counts: dict[K, Counts] = field(default_factory=dict)
 
 
 class Slots(Generic[K]):
-    """Counts by group of the last hour. Its memory is bounded by 62 slots of MOST_GROUPS groups and `others`, the rest.
+    """Counts by group of the last hour. Its memory is bounded by 31 slots of MOST_GROUPS groups and `others`, the rest.
 
     Times are in seconds since the epoch. A clock that is set back goes on from where it was, so that what ended later
     counts as later.
@@ -61,9 +66,8 @@ class Slots(Generic[K]):
 
     def __init__(self, others: K) -> None:
         self._others = others
-        self._fine: deque[_Slot[K]] = deque()
-        self._coarse: deque[_Slot[K]] = deque()
-        self._filling: _Slot[K] = _Slot(-1)
+        self._rings: tuple[deque[_Slot[K]], ...] = tuple(deque() for _ in _LEVELS)
+        self._filling: _Slot[K] = _Slot(0)
         self._ends_at = 0.0
         # By how much the clock was set back so far, and what it told last.
         self._behind = 0.0
@@ -76,7 +80,7 @@ class Slots(Generic[K]):
         self._last = now
         at = now + self._behind
         if at >= self._ends_at:
-            self._begin(int(at) // FINE)
+            self._begin(int(at))
         counts = self._filling.counts
         found = counts.get(key)
         if found is None:
@@ -90,52 +94,50 @@ class Slots(Generic[K]):
     def since(self, window: FiguresWindow, now: float) -> tuple[float, Iterator[tuple[K, Counts]]]:
         """Gives the beginning of a window that ends now, and the counts in it; a group may come several times.
 
-        The window is not SINCE_START, whose counts are kept elsewhere.
+        Raises KeyError for SINCE_START, whose counts are kept elsewhere.
         """
         behind = self._behind + max(0.0, self._last - now)
-        current = int(now + behind) // FINE
-        seconds = window.seconds
-        if seconds is None or seconds > FINE * FINE_SLOTS:
-            first = (current // _FINE_IN_COARSE - COARSE_SLOTS) * _FINE_IN_COARSE
-        else:
-            first = current - seconds // FINE
-        return first * FINE - behind, self._from(first)
+        start = _oldest(LEVELS[window], int(now + behind))
+        return start - behind, self._from(start)
 
-    def _from(self, first: int) -> Iterator[tuple[K, Counts]]:
-        """Yields the counts from a fine slot on."""
-        for slot in self._coarse:
-            if slot.index * _FINE_IN_COARSE >= first:
-                yield from slot.counts.items()
-        for slot in self._fine:
-            if slot.index >= first:
-                yield from slot.counts.items()
+    def _from(self, start: int) -> Iterator[tuple[K, Counts]]:
+        """Yields the counts from the beginning of a slot on."""
+        for ring in self._rings:
+            for slot in ring:
+                if slot.start >= start:
+                    yield from slot.counts.items()
 
-    def _begin(self, index: int) -> None:
-        """Begins to fill a slot; what is too old moves on, or goes."""
-        self._filling = _Slot(index)
-        self._fine.append(self._filling)
-        self._ends_at = float((index + 1) * FINE)
-        while self._fine[0].index < index - FINE_SLOTS:
-            self._retire(self._fine.popleft())
-        oldest = index // _FINE_IN_COARSE - COARSE_SLOTS
-        while self._coarse and self._coarse[0].index < oldest:
-            self._coarse.popleft()
+    def _begin(self, at: int) -> None:
+        """Begins to fill a slot; what is too old for its ring moves into the next one, or goes."""
+        self._filling = _Slot(at // _SHORTEST * _SHORTEST)
+        self._rings[0].append(self._filling)
+        self._ends_at = float(self._filling.start + _SHORTEST)
+        for number, (level, ring) in enumerate(zip(_LEVELS, self._rings, strict=True)):
+            oldest = _oldest(level, at)
+            while ring and ring[0].start < oldest:
+                slot = ring.popleft()
+                if number + 1 < len(_LEVELS):
+                    self._move(slot, number + 1)
 
-    def _retire(self, slot: _Slot[K]) -> None:
-        """Moves a fine slot's counts into the coarse one that it is a part of."""
-        index = slot.index // _FINE_IN_COARSE
-        if not self._coarse or self._coarse[-1].index != index:
-            self._coarse.append(_Slot(index))
-        into = self._coarse[-1].counts
+    def _move(self, slot: _Slot[K], number: int) -> None:
+        """Moves a slot's counts into the longer one that it is a part of."""
+        ring, length = self._rings[number], _LEVELS[number].seconds
+        start = slot.start // length * length
+        if not ring or ring[-1].start != start:
+            ring.append(_Slot(start, slot.counts))
+            return
+        into = ring[-1].counts
         for key, counts in slot.counts.items():
             there = into.get(key)
-            if there is not None:
-                there.take(counts)
-            elif len(into) < MOST_GROUPS:
+            if there is None and len(into) >= MOST_GROUPS:
+                key = self._others  # noqa: PLW2901
+                there = into.get(key)
+            if there is None:
                 into[key] = counts
             else:
-                rest = into.get(self._others)
-                if rest is None:
-                    into[self._others] = counts
-                else:
-                    rest.take(counts)
+                there.take(counts)
+
+
+def _oldest(level: Level, at: int) -> int:
+    """Gives the beginning of the oldest slot of a level that is kept."""
+    return (at // level.seconds - level.slots) * level.seconds

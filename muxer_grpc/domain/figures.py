@@ -18,7 +18,16 @@ from muxer_grpc.domain.figure_counts import (
 )
 from muxer_grpc.domain.figure_slots import FiguresWindow, Slots
 from muxer_grpc.domain.live import NOTHING_KNOWN, LiveSnapshot
-from muxer_grpc.domain.tallies import Sample, Tally, final_attempt, live_figures, merge, told_at_end, told_beside
+from muxer_grpc.domain.tallies import (
+    Sample,
+    Tally,
+    failures_in_a_row,
+    final_attempt,
+    live_figures,
+    merge,
+    told_at_end,
+    told_beside,
+)
 from muxer_grpc.domain.tasks import Intent
 
 SNAPSHOT_SECONDS = 1.0
@@ -194,11 +203,13 @@ class Figures:
         rows = [
             ReportRow(
                 dict(zip(dimensions, values, strict=True)),
-                counts.figures(merge(tallies.get(values, ())).consecutive_failures),
+                counts.figures(failures_in_a_row(tallies.get(values, []))),
             )
             for values, counts in sums.items()
         ]
-        total = joined(sums.values()).figures(self.total(query).consecutive_failures)
+        total = joined(sums.values()).figures(
+            failures_in_a_row([tally for parts in tallies.values() for tally in parts])
+        )
         return FiguresReport(max(since, started_at), rows, total)
 
     def rows(self, query: FiguresQuery) -> list[FiguresRow]:

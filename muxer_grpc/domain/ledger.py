@@ -100,6 +100,14 @@ class KeptDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class RoutedDecision:
+    """What a decision of Route is taken up by, in whatever process: the fingerprint of its spec, and its document."""
+
+    fingerprint: bytes
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class KeptContent:
     """A prompt and its answer as the tenant's policy has them kept: as keyed digests, and as text or not."""
 

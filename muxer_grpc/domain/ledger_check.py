@@ -61,12 +61,23 @@ class LedgerSize:
 
 
 @dataclass(frozen=True, slots=True)
+class Overrun:
+    """A hard budget of which more is spent than its limit, and why that can be."""
+
+    resource: str
+    limit_nano_usd: int
+    spent_nano_usd: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerCheck:
-    """What a check found, at one moment; the books balance where there are no differences."""
+    """What a check found, at one moment; the books balance where there are no differences, be there overruns or not."""
 
     at_us: int
     size: LedgerSize
     differences: tuple[Difference, ...]
+    overruns: tuple[Overrun, ...] = ()
 
 
 class LedgerChecks(Protocol):
@@ -148,6 +159,27 @@ def check_counters(
             if is_now != must_be:
                 told = f"{word} {when} is {is_now} nano-USD, and the ledger says {must_be}"
                 yield Difference(kind, about, must_be, is_now, told)
+
+
+def overruns_of(records: Iterable[BudgetRecord], counters: Mapping[CounterKey, Kept]) -> Iterator[Overrun]:
+    """Finds hard budgets over their limits. No promise takes one there, but two things can.
+
+    It was lowered or made hard below what was spent already; or a process that was given up for dead spoke late, and
+    what its calls cost took the place of the lower guess that had been booked for them.
+    """
+    hard = {record.budget.id: record.budget for record in records if record.budget.hard}
+    for (budget_id, start), kept in sorted(counters.items()):
+        budget = hard.get(budget_id)
+        if budget is None or kept.spent_nano_usd <= budget.limit_nano_usd:
+            continue
+        when = "for all time" if start == ALWAYS else f"in the period from {time_text(start)}"
+        yield Overrun(
+            f"budgets/{budget_id}/periods/{start}",
+            budget.limit_nano_usd,
+            kept.spent_nano_usd,
+            f"{kept.spent_nano_usd} nano-USD are spent {when} of a hard limit of {budget.limit_nano_usd}: it was lowered "
+            "since, or calls of a process that was given up for dead cost more than was guessed",
+        )
 
 
 def _expected(records: Sequence[BudgetRecord], booked: Mapping[Cut, Iterable[Booked]]) -> dict[CounterKey, Kept]:

@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
+from muxer_grpc.domain.catalogue import Catalogue
 from muxer_grpc.domain.completion import Completion, ProviderEvent, ProviderRequest, Summary
 from muxer_grpc.domain.decision import Decision
 from muxer_grpc.domain.directory import Account, ApiKey
 from muxer_grpc.domain.errors import FailureClass
-from muxer_grpc.domain.ledger import KeptDecision, KnownRequest, Reservation, Settlement
+from muxer_grpc.domain.ledger import KeptDecision, KnownRequest, Reservation, RoutedDecision, Settlement
 from muxer_grpc.domain.tenancy import Credentials, Principal, Role
 
 
@@ -125,6 +126,14 @@ class Directory(Protocol):
         ...
 
 
+class RoutedDecisions(Protocol):
+    """Knows the decisions of Route, whichever process made them."""
+
+    async def routed(self, tenant_id: str, decision_id: str) -> RoutedDecision | None:
+        """Looks up a decision of Route; None where the tenant has none of this id. Raises StorageUnavailable."""
+        ...
+
+
 class Documents(Protocol):
     """Writes what is kept of decisions and answers as bytes, in the contract's own messages."""
 
@@ -134,6 +143,13 @@ class Documents(Protocol):
 
     def answer(self, completion: Completion) -> bytes:
         """Writes a whole answer."""
+        ...
+
+    def read_decision(self, document: bytes, catalogue: Catalogue) -> Decision | None:
+        """Reads a decision back, with the models and prices of a catalogue of today; None where it makes no sense here.
+
+        A model that is gone stands in it as it was told, and behind the chosen one no more.
+        """
         ...
 
 

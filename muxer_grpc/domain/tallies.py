@@ -140,18 +140,29 @@ def merge(tallies: Sequence[Tally]) -> Tally:
     for tally in tallies:
         merged.last_success_at = max(merged.last_success_at, tally.last_success_at)
         samples.extend(tally.samples)
-    # A group's failures since its own last success count only as far as they came after the last success of all.
-    merged.consecutive_failures = sum(
-        t.consecutive_failures if t.last_success_at >= merged.last_success_at else _failures_since(t, merged)
-        for t in tallies
-    )
+    merged.consecutive_failures = failures_in_a_row(tallies)
     samples.sort(key=lambda sample: sample.at)
     merged.samples.extend(samples[-WINDOW:])
     return merged
 
 
-def _failures_since(tally: Tally, merged: Tally) -> int:
-    recent = sum(1 for sample in tally.samples if sample.failed and sample.at > merged.last_success_at)
+def failures_in_a_row(tallies: Sequence[Tally]) -> int:
+    """Counts the failures since the last success of any.
+
+    A group's failures since its own last success count only as far as they came after the last success of all.
+    """
+    last_success_at = max((tally.last_success_at for tally in tallies), default=0.0)
+    return sum(
+        tally.consecutive_failures
+        if tally.last_success_at >= last_success_at
+        else _failures_since(tally, last_success_at)
+        for tally in tallies
+        if tally.consecutive_failures
+    )
+
+
+def _failures_since(tally: Tally, at: float) -> int:
+    recent = sum(1 for sample in tally.samples if sample.failed and sample.at > at)
     return min(recent, tally.consecutive_failures)
 
 

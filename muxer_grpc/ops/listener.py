@@ -15,7 +15,7 @@ SAFE_HEADERS = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; "
+    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
 
@@ -33,6 +33,7 @@ class OpsListener:
         self._metrics = metrics
         self._application = web.Application(middlewares=[_safe])
         self._runner: web.AppRunner | None = None
+        self._closing: list[Callable[[], Awaitable[None]]] = []
         self.address = address
         self.serve("/metrics", self._tell_metrics)
         self.serve("/healthz", self._tell_alive)
@@ -41,6 +42,10 @@ class OpsListener:
     def serve(self, path: str, page: Page) -> None:
         """Adds a page. Before start() only."""
         self._application.router.add_get(path, page)
+
+    def on_stop(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Has something closed when it stops."""
+        self._closing.append(close)
 
     async def start(self) -> None:
         """Binds the address and serves. Raises OSError when it cannot be bound."""
@@ -56,6 +61,8 @@ class OpsListener:
         """Stops serving."""
         if self._runner is not None:
             await self._runner.cleanup()
+        for close in self._closing:
+            await close()
 
     async def _tell_metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._metrics(), headers={"content-type": METRICS_TYPE})

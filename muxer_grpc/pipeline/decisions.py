@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from muxer_grpc.domain.decision import Decision
 from muxer_grpc.domain.errors import DecisionExpired, InvalidRequest, Violation
 
 DEFAULT_SECONDS = 300.0
+# What ids look like, so that nobody is asked for what no process ever made.
+_ID = re.compile(r"dec_[0-9a-z]{1,60}")
 MAX_DECISIONS = 2_000
 
 
@@ -24,6 +27,10 @@ class Decisions:
     def __init__(self, seconds: float = DEFAULT_SECONDS) -> None:
         self._seconds = seconds
         self._kept: dict[str, _Kept] = {}
+
+    def misses(self, decision_id: str) -> bool:
+        """Tells whether a decision is not here and may be known elsewhere."""
+        return self._seconds > 0 and decision_id not in self._kept and _ID.fullmatch(decision_id) is not None
 
     def keep(self, decision: Decision, fingerprint: bytes, tenant_id: str) -> None:
         """Keeps a decision about the spec of this fingerprint, for a tenant."""

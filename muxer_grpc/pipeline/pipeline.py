@@ -15,13 +15,17 @@ from muxer_grpc.domain.errors import DecisionStale, MuxerError, ProviderFailure
 from muxer_grpc.domain.refusals import SafetyBlocked
 from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.tasks import Intent
-from muxer_grpc.domain.tenancy import NO_POLICY, Principal, SafetyAction, TenantPolicy, narrowed
+from muxer_grpc.domain.tenancy import NO_POLICY, SafetyAction, TenantPolicy, narrowed
 from muxer_grpc.pipeline.completion_run import CompletionRun
 from muxer_grpc.pipeline.repeats import Repeats
 from muxer_grpc.pipeline.response_cache import NOT_CACHED
 from muxer_grpc.pipeline.settlement import kept_decision
 from muxer_grpc.pipeline.surroundings import Surroundings
 from muxer_grpc.pipeline.time_limit import TimeLimit
+
+# Route does not wait until its decision is written, and whoever takes it up elsewhere may be quicker: so it is looked
+# for again, after so many seconds each.
+LOOKS = (0.0, 0.02, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +80,16 @@ class Pipeline:
             seconds_left=limit.seconds_left,
         )
 
-    def take_up(self, request: CompletionRequest, earlier: EarlierDecision, principal: Principal) -> Decision:
-        """Takes up a decision of Route. Raises DecisionExpired, DecisionStale, InvalidRequest, SafetyBlocked."""
-        around = self._around
+    async def take_up(self, request: CompletionRequest, earlier: EarlierDecision, limit: TimeLimit) -> Decision:
+        """Takes up a decision of Route, of whichever process that shares the database.
+
+        Raises DecisionExpired, DecisionStale, InvalidRequest, SafetyBlocked, StorageUnavailable, and what the limit
+        raises.
+        """
+        around, principal = self._around, limit.principal
         tenant_id = principal.subject.tenant_id
+        if around.decisions.misses(earlier.decision_id):
+            await self._fetch(earlier.decision_id, tenant_id, limit)
         decision = around.decisions.take(earlier.decision_id, earlier.fingerprint, tenant_id, around.now())
         if principal.policy is not NO_POLICY:
             request = _within(request, decision.classification, principal.policy)
@@ -88,6 +98,22 @@ class Pipeline:
             raise DecisionStale(decision.decision_id, exclusion)
         around.fleet.router.took(decision)
         return decision
+
+    async def _fetch(self, decision_id: str, tenant_id: str, limit: TimeLimit) -> None:
+        """Keeps a decision here that another process made, where its history has it."""
+        around = self._around
+        books = around.books
+        if books is None or books.rules.decision_seconds <= 0:
+            return
+        for pause in LOOKS:
+            if pause:
+                await limit.wait(partial(asyncio.sleep, pause))
+            found = await limit.wait(partial(books.routed.routed, tenant_id, decision_id))
+            if found is not None:
+                decision = books.documents.read_decision(found.document, around.fleet.catalogue)
+                if decision is not None:
+                    around.decisions.keep(decision, found.fingerprint, tenant_id)
+                return
 
     async def run(
         self,
@@ -148,7 +174,7 @@ class Pipeline:
         if earlier is None:
             decision = await self.plan(request, limit, dry_run=False)
         else:
-            decision = self.take_up(request, earlier, limit.principal)
+            decision = await self.take_up(request, earlier, limit)
         if limit.trace is not None:
             limit.trace.decided(decision, time.perf_counter() - began)
         if self._around.limiter is not None:

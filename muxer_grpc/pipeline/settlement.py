@@ -21,7 +21,7 @@ from muxer_grpc.domain.ledger import (
     Settlement,
 )
 from muxer_grpc.domain.money import PICO_PER_NANO, most_it_can_cost, most_output_within, round_half_even
-from muxer_grpc.domain.ports import Accounts, Documents, Sealer
+from muxer_grpc.domain.ports import Accounts, Documents, RoutedDecisions, Sealer
 from muxer_grpc.domain.refusals import BudgetExceeded, MoneyLeaseEnded, MoneyLeaseExceeded, StorageUnavailable
 from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.tasks import Intent
@@ -66,6 +66,7 @@ class Bookkeeping:
     documents: Documents
     sealer: Sealer
     rules: AccountRules
+    routed: RoutedDecisions
     now: Callable[[], float] = time.time
 
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from muxer.v1 import chat_pb2, completion_pb2, muxer_service_pb2
 
+from muxer_grpc.domain.catalogue import Catalogue
 from muxer_grpc.domain.completion import Completion, Replay
 from muxer_grpc.domain.decision import Decision
 from muxer_grpc.rpc.kept_decisions import kept_decision_document
 from muxer_grpc.rpc.replies import NANOS, complete_response
+from muxer_grpc.rpc.routed_decisions import read_decision
 from muxer_grpc.rpc.written import Written
 
 
@@ -23,6 +25,10 @@ class WireDocuments:
     def answer(self, completion: Completion) -> bytes:
         """Writes an answer as a CompleteResponse."""
         return complete_response(completion).SerializeToString()
+
+    def read_decision(self, document: bytes, catalogue: Catalogue) -> Decision | None:
+        """Reads a decision back; see the port."""
+        return read_decision(document, catalogue)
 
 
 def whole_reply(replay: Replay) -> muxer_service_pb2.CompleteResponse | Written:

@@ -99,7 +99,7 @@ class DecisionExplorer:
         left = most
         while True:
             # One more than is wanted tells whether there are more.
-            asked = PageRequest(min(PAGE, left + 1), after)
+            asked = PageRequest(min(PAGE, left), after)
             found = await limit.wait(partial(self._past.page, wanted, asked))
             page = found[:left]
             if page:

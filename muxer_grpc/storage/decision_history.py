@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, RowMapping, select, tuple_
 
 from muxer_grpc.domain.administration import PageRequest
 from muxer_grpc.domain.errors import ResourceNotFound
+from muxer_grpc.domain.ledger import RoutedDecision
 from muxer_grpc.domain.reporting import DecisionFilter, DecisionRecord
 from muxer_grpc.storage.database import Database
 from muxer_grpc.storage.schema import decisions
@@ -17,7 +18,7 @@ TOLD = [column for column in decisions.columns if column.name not in ("document"
 
 
 class DecisionTable:
-    """Implements the port DecisionHistory."""
+    """Implements the ports DecisionHistory and RoutedDecisions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,6 +33,16 @@ class DecisionTable:
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [decision_record(row) for row in rows]
+
+    async def routed(self, tenant_id: str, decision_id: str) -> RoutedDecision | None:
+        """Looks up a decision of Route, for whoever takes it up; see the port RoutedDecisions."""
+        columns = decisions.c
+        query = select(columns.fingerprint, columns.document)
+        query = query.where(columns.id == decision_id, columns.tenant_id == tenant_id)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).first()
+        # What Complete decided by itself for a spec without a request id has no fingerprint.
+        return RoutedDecision(bytes(row[0]), bytes(row[1])) if row is not None and row[0] else None
 
     async def get(self, tenant_id: str | None, decision_id: str) -> DecisionRecord:
         """Reads one."""

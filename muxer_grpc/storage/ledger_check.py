@@ -19,6 +19,7 @@ from muxer_grpc.domain.ledger_check import (
     LedgerCheck,
     LedgerSize,
     check_counters,
+    overruns_of,
 )
 from muxer_grpc.domain.money import PICO_PER_NANO
 from muxer_grpc.domain.refusals import time_text
@@ -55,7 +56,8 @@ class LedgerCheckTable:
                 *await books.leases(),
                 *await books.overdue(at_us, grace_us),
             ]
-            return LedgerCheck(at_us, await books.size(len(records), len(counters)), tuple(differences))
+            size = await books.size(len(records), len(counters))
+            return LedgerCheck(at_us, size, tuple(differences), tuple(overruns_of(records, counters)))
 
 
 class _Books:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from muxer_grpc.domain.catalogue import Model
 from muxer_grpc.domain.chat import Conversation
@@ -22,16 +22,15 @@ from muxer_grpc.telemetry.completions import CompletionMetrics, CompletionSpans,
 from muxer_grpc.telemetry.content import may_be_captured
 from muxer_grpc.telemetry.instruments import Instruments
 from muxer_grpc.telemetry.logs import TRACE, CallLine
-
-if TYPE_CHECKING:  # what is not configured is not loaded
-    from opentelemetry.trace import Span
+from muxer_grpc.telemetry.span_wire import Value
+from muxer_grpc.telemetry.spans import PARENT, STATE, LiveSpan
 
 _log = logging.getLogger("muxer_grpc.calls")
 
 # Of these codes alone is a server's span an error: docs/rpc/grpc.md of the semantic conventions.
 ERROR_CODES = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 MOST_EXCLUSIONS = 20
-TRACE_HEADERS = ("traceparent", "tracestate")
+TRACE_HEADERS = (PARENT, STATE)
 
 
 class CallRecord:
@@ -39,7 +38,7 @@ class CallRecord:
 
     __slots__ = ("_telemetry", "began", "decision", "method", "noted_", "principal", "span", "summary")
 
-    def __init__(self, telemetry: CallTelemetry, method: str, span: Span | None) -> None:
+    def __init__(self, telemetry: CallTelemetry, method: str, span: LiveSpan | None) -> None:
         self._telemetry = telemetry
         self.method = method
         # None where there is no trace, or this call is not sampled.
@@ -54,13 +53,13 @@ class CallRecord:
         """Notes who calls."""
         self.principal = principal
         if self.span is not None:
-            self.span.set_attribute(names.TENANT, principal.subject.tenant_id)
+            self.span.attributes[names.TENANT] = principal.subject.tenant_id
 
     def decided(self, decision: Decision, seconds: float) -> None:
         """Notes what was decided."""
         self.decision = decision
         if self.span is not None:
-            self.span.set_attributes(_of_decision(decision, seconds))
+            self.span.attributes.update(_of_decision(decision, seconds))
         self._telemetry.decided(decision, seconds)
 
     def completion_began(
@@ -73,7 +72,7 @@ class CallRecord:
         """Notes one thing."""
         self.noted_[name] = value
         if self.span is not None:
-            self.span.set_attribute(names.OWN + name, value)
+            self.span.attributes[names.OWN + name] = value
 
 
 class FollowedCompletion:
@@ -109,13 +108,11 @@ class CallTelemetry:
         self,
         instruments: Instruments | None = None,
         tracing: Tracing | None = None,
-        extract: Callable[[dict[str, str]], Any] | None = None,
         *,
         writes_lines: bool = True,
         profile: names.Profile | None = None,
     ) -> None:
         self._tracing = tracing
-        self._extract = extract
         self._writes_lines = writes_lines
         self._metrics = None
         if instruments is not None:
@@ -132,18 +129,11 @@ class CallTelemetry:
             span = self._span(self._tracing, method, metadata)
         return CallRecord(self, method, span)
 
-    def _span(self, tracing: Tracing, method: str, metadata: Sequence[tuple[str, str | bytes]]) -> Span | None:
-        from opentelemetry.context import Context
-        from opentelemetry.trace import SpanKind
-
+    def _span(self, tracing: Tracing, method: str, metadata: Sequence[tuple[str, str | bytes]]) -> LiveSpan | None:
         carried = {name: str(value) for name, value in metadata if name in TRACE_HEADERS}
-        parent = self._extract(carried) if carried and self._extract is not None else Context()
-        attributes = {names.RPC_SYSTEM: names.GRPC, names.RPC_METHOD: method}
-        span = tracing.tracer.start_span(method, parent, SpanKind.SERVER, attributes)
-        if not span.is_recording():
-            return None
-        context = span.get_span_context()
-        TRACE.set((context.trace_id, context.span_id, int(context.trace_flags)))
+        span = tracing.spans.server(method, carried, {names.RPC_SYSTEM: names.GRPC, names.RPC_METHOD: method})
+        if span is not None:
+            TRACE.set((span.trace_id, span.span_id, span.flags))
         return span
 
     def decided(self, decision: Decision, seconds: float) -> None:
@@ -176,8 +166,7 @@ class CallTelemetry:
         # What a caller is told as the reason: a cut off stream too is one to it.
         error_type = end.reason if end.code != "OK" else ""
         if span is not None:
-            context = span.get_span_context()
-            ids = (context.trace_id, context.span_id)
+            ids = (span.trace_id, span.span_id)
             _end_span(span, end, error_type)
         if self._metrics is not None:
             self._durations.record((names.GRPC, trace.method, end.code, error_type), seconds, ids)
@@ -196,7 +185,7 @@ class CallTelemetry:
             _log.log(level, CallLine(_line(call, end, seconds)))
 
 
-def _of_decision(decision: Decision, seconds: float) -> dict[str, Any]:
+def _of_decision(decision: Decision, seconds: float) -> dict[str, Value]:
     classified = decision.classification
     return {
         names.DECISION_ID: decision.decision_id,
@@ -215,14 +204,11 @@ def _of_decision(decision: Decision, seconds: float) -> dict[str, Any]:
     }
 
 
-def _end_span(span: Span, end: CallEnd, error_type: str) -> None:
-    span.set_attribute(names.RPC_STATUS, end.code)
+def _end_span(span: LiveSpan, end: CallEnd, error_type: str) -> None:
+    span.attributes[names.RPC_STATUS] = end.code
     if error_type:
-        span.set_attribute(names.ERROR_TYPE, error_type)
-    if end.code in ERROR_CODES:
-        from opentelemetry.trace import Status, StatusCode
-
-        span.set_status(Status(StatusCode.ERROR))
+        span.attributes[names.ERROR_TYPE] = error_type
+    span.failed = end.code in ERROR_CODES
     span.end()
 
 

@@ -6,10 +6,8 @@ Tokens, cost and finish reason are on the GenAI span alone, which covers all att
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 from muxer_grpc.domain.catalogue import Model
 from muxer_grpc.domain.chat import Conversation
@@ -20,14 +18,11 @@ from muxer_grpc.domain.observing import NO_HEADERS, Headers
 from muxer_grpc.telemetry import names
 from muxer_grpc.telemetry.content import input_messages, output_messages
 from muxer_grpc.telemetry.instruments import Instruments
-
-if TYPE_CHECKING:  # what is not configured is not loaded
-    from opentelemetry.trace import Span, Tracer
+from muxer_grpc.telemetry.span_wire import Value
+from muxer_grpc.telemetry.spans import LiveSpan, Spans
 
 NANO = 1_000_000_000
 POST = "POST"
-# Sends a span's context on: given a span, the headers that carry it.
-Inject = Callable[["Span"], Headers]
 _COUNTED = (UsageSource.PROVIDER,)
 
 
@@ -35,9 +30,7 @@ _COUNTED = (UsageSource.PROVIDER,)
 class Tracing:
     """What spans are made with. `endpoints` holds the host and the port of each provider that has them."""
 
-    tracer: Tracer
-    inject: Inject
-    profile: names.Profile = field(default_factory=names.Profile)
+    spans: Spans
     endpoints: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     propagating: frozenset[str] = frozenset()
     captures_content: bool = False
@@ -49,7 +42,7 @@ class CompletionSpans:
     def __init__(
         self,
         tracing: Tracing,
-        parent: Span,
+        parent: LiveSpan,
         conversation: Conversation,
         decision: Decision,
         *,
@@ -59,39 +52,30 @@ class CompletionSpans:
         self._tracing = tracing
         self._stream = stream
         self._captures = captures
-        self._attempts: dict[int, tuple[Span, int]] = {}
+        self._attempts: dict[int, LiveSpan] = {}
         model = decision.selected
-        self._span = self._start(
-            f"{names.CHAT} {model.vendor_model}",
-            parent,
-            {
-                names.OPERATION: names.CHAT,
-                **self._where(model),
-                names.REQUEST_MODEL: model.vendor_model,
-                names.REQUEST_STREAM: stream,
-                names.MODEL: model.name,
-                **_parameters(conversation),
-            },
-        )
+        attributes: dict[str, Value] = {
+            names.OPERATION: names.CHAT,
+            **self._where(model),
+            names.REQUEST_MODEL: model.vendor_model,
+            names.REQUEST_STREAM: stream,
+            names.MODEL: model.name,
+            **_parameters(conversation),
+        }
+        self._span = parent.child(f"{names.CHAT} {model.vendor_model}", attributes)
         if captures:
-            self._span.set_attribute(names.INPUT_MESSAGES, input_messages(conversation))
+            attributes[names.INPUT_MESSAGES] = input_messages(conversation)
 
-    def _start(self, name: str, parent: Span, attributes: dict[str, Any]) -> Span:
-        from opentelemetry.trace import SpanKind, set_span_in_context
-
-        context = set_span_in_context(parent)
-        return self._tracing.tracer.start_span(name, context, SpanKind.CLIENT, attributes)
-
-    def _where(self, model: Model) -> dict[str, Any]:
+    def _where(self, model: Model) -> dict[str, Value]:
         endpoint = self._tracing.endpoints.get(model.provider)
-        provider = {names.PROVIDER: model.provider}
+        provider: dict[str, Value] = {names.PROVIDER: model.provider}
         if endpoint is None:
             return provider
         return {**provider, names.SERVER_ADDRESS: endpoint[0], names.SERVER_PORT: endpoint[1]}
 
     def attempt_began(self, number: int, model: Model) -> Headers:
         """Begins the span of an attempt; gives the headers that carry it, for a provider that may have them."""
-        attributes = {
+        attributes: dict[str, Value] = {
             names.HTTP_METHOD: POST,
             **self._where(model),
             names.MODEL: model.name,
@@ -99,34 +83,31 @@ class CompletionSpans:
         }
         if number > 1:
             attributes[names.HTTP_RESENDS] = number - 1
-        began = time.time_ns()
-        span = self._start(POST, self._span, attributes)
-        self._attempts[number] = (span, began)
-        return self._tracing.inject(span) if model.provider in self._tracing.propagating else NO_HEADERS
+        span = self._attempts[number] = self._span.child(POST, attributes)
+        return span.headers() if model.provider in self._tracing.propagating else NO_HEADERS
 
     def ended(self, summary: Summary, answer: Completion | None) -> tuple[int, int] | None:
         """Ends all spans; gives the ids of the completion's own."""
         for attempt in summary.attempts:
-            span, began = self._attempts.pop(attempt.number, (None, 0))
+            span = self._attempts.pop(attempt.number, None)
             if span is not None:
-                _end_attempt(span, began, attempt)
-        for span, _ in self._attempts.values():
+                _end_attempt(span, attempt)
+        for span in self._attempts.values():
             span.end()
         self._attempts.clear()
         own = self._span
-        own.set_attributes(self._outcome(summary))
+        own.attributes.update(self._outcome(summary))
         if answer is not None and self._captures:
-            own.set_attribute(names.OUTPUT_MESSAGES, output_messages(answer, summary.finish_reason))
+            own.attributes[names.OUTPUT_MESSAGES] = output_messages(answer, summary.finish_reason)
         if summary.error is not None or summary.outcome is Outcome.FAILED:
             reason = summary.error_reason
-            _fail(own, "failed" if reason is None else reason.value)
+            own.fail("failed" if reason is None else reason.value)
         own.end()
-        context = own.get_span_context()
-        return context.trace_id, context.span_id
+        return own.trace_id, own.span_id
 
-    def _outcome(self, summary: Summary) -> dict[str, Any]:
+    def _outcome(self, summary: Summary) -> dict[str, Value]:
         model = summary.answered_by or summary.decision.selected
-        told: dict[str, Any] = {
+        told: dict[str, Value] = {
             names.RESPONSE_ID: summary.completion_id,
             names.COMPLETION_ID: summary.completion_id,
             names.DECISION_ID: summary.decision.decision_id,
@@ -147,7 +128,7 @@ class CompletionSpans:
         return told
 
 
-def _parameters(conversation: Conversation) -> dict[str, Any]:
+def _parameters(conversation: Conversation) -> dict[str, Value]:
     sampling = conversation.sampling
     given = {
         names.MAX_TOKENS: conversation.max_output_tokens,
@@ -181,28 +162,21 @@ def _tokens(usage: Usage) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count or name in always}
 
 
-def _end_attempt(span: Span, began: int, attempt: Attempt) -> None:
-    status = attempt.http_status or (
-        200 if attempt.failure_class is None and attempt.outcome.value != "cancelled" else 0
-    )
-    told: dict[str, Any] = {names.OUTCOME: attempt.outcome.value}
+def _end_attempt(span: LiveSpan, attempt: Attempt) -> None:
+    failure, status = attempt.failure_class, attempt.http_status
+    told = span.attributes
+    told[names.OUTCOME] = attempt.outcome.value
+    if not status and failure is None and attempt.outcome is not Outcome.CANCELLED:
+        # No adapter goes on with an answer of another status.
+        status = 200
     if status:
         told[names.HTTP_STATUS] = status
-    if attempt.failure_class is not None:
-        told[names.FAILURE_CLASS] = attempt.failure_class.value
+    if failure is not None:
+        told[names.FAILURE_CLASS] = failure.value
         if attempt.vendor_code:
             told[names.VENDOR_CODE] = attempt.vendor_code
-    span.set_attributes(told)
-    if attempt.failure_class is not None:
-        _fail(span, str(attempt.http_status or attempt.failure_class.value))
-    span.end(began + round(attempt.duration * NANO))
-
-
-def _fail(span: Span, error_type: str) -> None:
-    from opentelemetry.trace import Status, StatusCode
-
-    span.set_attribute(names.ERROR_TYPE, error_type)
-    span.set_status(Status(StatusCode.ERROR))
+        span.fail(str(attempt.http_status or failure.value))
+    span.end(span.began_ns + round(attempt.duration * NANO))
 
 
 class CompletionMetrics:

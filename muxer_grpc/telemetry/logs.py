@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 # The trace, the span and the flags of the call that a task works for, where it is sampled.
 TRACE: ContextVar[tuple[int, int, int] | None] = ContextVar("muxer_trace", default=None)
@@ -60,7 +61,7 @@ class JsonFormatter(logging.Formatter):
             line["trace_flags"] = f"{trace[2]:02x}"
         if record.exc_info:
             line["stack"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return orjson.dumps(line, default=str).decode()
 
 
 def keep_metadata_out(record: logging.LogRecord) -> bool:

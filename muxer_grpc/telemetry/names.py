@@ -83,6 +83,9 @@ COST_NANO_USD = f"{OWN}cost_nano_usd"
 USAGE_SOURCE = f"{OWN}usage.source"
 REASON = f"{OWN}reason"
 
+# Of these each call has its own value.
+UNIQUE = frozenset({DECISION_ID, COMPLETION_ID, RESPONSE_ID, INPUT_MESSAGES, OUTPUT_MESSAGES, f"{OWN}request.id"})
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from muxer_grpc.telemetry import names
 from muxer_grpc.telemetry.calls import CallTelemetry
@@ -29,10 +29,6 @@ from muxer_grpc.telemetry.ledger import LedgerMetrics
 if TYPE_CHECKING:  # what is not configured is not loaded
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import SpanExporter
-
-    from muxer_grpc.telemetry.span_export import CountedSpans
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +38,7 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
 INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
 INTERVAL_MS = 60_000.0
-HTTP, GRPC = "http/protobuf", "grpc"
+HTTP = "http/protobuf"
 # How long the last of it may take on a stop, in seconds: a receiver that is gone holds no process up.
 FLUSH_SECONDS = 2.0
 
@@ -64,13 +60,15 @@ def sends(signal: str, environment: Mapping[str, str]) -> bool:
     return bool(environment.get(ENDPOINT) or environment.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"))
 
 
-def protocol_of(signal: str, environment: Mapping[str, str]) -> str:
-    """Gives the protocol of a signal. Raises TelemetryMisconfigured on one that there is not."""
+def _check_protocol(signal: str, environment: Mapping[str, str]) -> None:
+    """Raises TelemetryMisconfigured on a protocol that there is not.
+
+    OTLP over gRPC would be a second user of gRPC's threads in the process, and some receivers take HTTP alone.
+    """
     chosen = environment.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or environment.get(PROTOCOL) or HTTP
-    if chosen not in (HTTP, GRPC):
-        msg = f"{PROTOCOL} is {chosen!r}: it must be {HTTP} or {GRPC}"
+    if chosen != HTTP:
+        msg = f"{PROTOCOL} is {chosen!r}: it must be {HTTP}"
         raise TelemetryMisconfigured(msg)
-    return chosen
 
 
 @dataclass(slots=True)
@@ -112,93 +110,47 @@ async def open_telemetry(
     instruments = Instruments() if wishes.scraped or sends_metrics else None
     resource = _resource(wishes) if sends_spans or sends_metrics else None
     async with contextlib.AsyncExitStack() as stack:
-        tracing, extract = None, None
+        tracing = None
         if sends_spans and resource is not None:
-            provider, spans = _tracer_provider(resource, given)
-            stack.push_async_callback(_within, FLUSH_SECONDS, provider.shutdown)
-            tracing, extract = _tracing(provider, wishes, given, profile)
+            tracing = await stack.enter_async_context(_traced(resource, wishes, given))
             if instruments is not None:
-                instruments.observe(names.SPANS, spans.figures, grows=True)
+                instruments.observe(names.SPANS, tracing.spans.queue.figures, grows=True)
         if sends_metrics and resource is not None and instruments is not None:
             collect = partial(otlp_data, instruments, resource, wishes.version)
             await stack.enter_async_context(_pushed(collect, given))
-        calls = CallTelemetry(instruments, tracing, extract, writes_lines=wishes.writes_lines, profile=profile)
+        calls = CallTelemetry(instruments, tracing, writes_lines=wishes.writes_lines, profile=profile)
         ledger = None if instruments is None else LedgerMetrics(instruments)
         yield Telemetry(calls, instruments, ledger)
 
 
 def _resource(wishes: TelemetryWishes) -> Resource:
-    """Says whose telemetry it is; what the standard variables say of it goes first."""
-    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+    from muxer_grpc.telemetry.otlp import resource_of
 
-    own = Resource(
+    return resource_of(
         {
             "service.name": SERVICE,
             "service.version": wishes.version,
             # Two workers of one identity would corrupt each other's sums.
             "service.instance.id": wishes.instance_id,
-            "process.pid": os.getpid(),
         }
     )
-    # The SDK reads its own variables.
-    return Resource.create({}).merge(own).merge(OTELResourceDetector().detect())
 
 
-def _tracer_provider(resource: Resource, environment: Mapping[str, str]) -> tuple[TracerProvider, CountedSpans]:
-    """Makes what spans are made with; sampler, limits and queue are as the standard variables say."""
-    from opentelemetry.sdk.trace import TracerProvider
+@asynccontextmanager
+async def _traced(
+    resource: Resource, wishes: TelemetryWishes, environment: Mapping[str, str]
+) -> AsyncGenerator[Tracing, None]:
+    """Sends spans, and the last of them on leaving."""
+    from muxer_grpc.telemetry.otlp import open_spans
 
-    from muxer_grpc.telemetry.span_export import CountedSpans
-
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    spans = CountedSpans(_span_exporter(environment))
-    provider.add_span_processor(spans)
-    return provider, spans
-
-
-def _span_exporter(environment: Mapping[str, str]) -> SpanExporter:
-    if protocol_of("traces", environment) == GRPC:
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpanExporter
-
-        return GrpcSpanExporter()
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-    return OTLPSpanExporter()
-
-
-def _metric_exporter(environment: Mapping[str, str]) -> MetricExporter:
-    if protocol_of("metrics", environment) == GRPC:
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetricExporter
-
-        return GrpcMetricExporter()
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-
-    return OTLPMetricExporter()
-
-
-def _tracing(
-    provider: TracerProvider, wishes: TelemetryWishes, environment: Mapping[str, str], profile: names.Profile
-) -> tuple[Tracing, Any]:
-    from opentelemetry.trace import Span, set_span_in_context
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-    # Trace context alone, whatever else is set: baggage of callers is not for third parties.
-    propagator = TraceContextTextMapPropagator()
-
-    def inject(span: Span) -> Mapping[str, str]:
-        headers: dict[str, str] = {}
-        propagator.inject(headers, set_span_in_context(span))
-        return headers
-
-    tracing = Tracing(
-        tracer=provider.get_tracer(SERVICE, wishes.version),
-        inject=inject,
-        profile=profile,
-        endpoints=wishes.endpoints,
-        propagating=wishes.propagating,
-        captures_content=captures_content(environment),
-    )
-    return tracing, propagator.extract
+    _check_protocol("traces", environment)
+    spans, exporter = open_spans(resource, wishes.version, environment)
+    try:
+        yield Tracing(spans, wishes.endpoints, wishes.propagating, captures_content(environment))
+    finally:
+        await _within(FLUSH_SECONDS, spans.queue.stop)
+        # It ends whatever is still being tried.
+        await _within(FLUSH_SECONDS, exporter.shutdown)
 
 
 async def _within(seconds: float, work: Callable[[], None]) -> None:
@@ -251,7 +203,10 @@ class _Sender:
 @asynccontextmanager
 async def _pushed(collect: Callable[[], MetricsData], environment: Mapping[str, str]) -> AsyncGenerator[None, None]:
     """Sends the metrics at the standard interval, and once more on leaving."""
-    sender = _Sender(_metric_exporter(environment))
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+    _check_protocol("metrics", environment)
+    sender = _Sender(OTLPMetricExporter())
 
     async def push() -> None:
         while True:

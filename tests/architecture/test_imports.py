@@ -38,7 +38,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         frozenset({"domain", "identity"}),
         IN_OUT | {"jwt", "cryptography", "httpx", "httpx_aiohttp", "limits", "redis", "orjson", "pydantic"},
     ),
-    "telemetry": (frozenset({"domain", "telemetry"}), STANDARD | {"opentelemetry", "prometheus_client"}),
+    "telemetry": (frozenset({"domain", "telemetry"}), STANDARD | {"opentelemetry", "prometheus_client", "orjson"}),
     "cache": (frozenset({"domain", "cache"}), STANDARD | {"redis"}),
     "ops": (frozenset({"domain", "pipeline", "ops"}), STANDARD | {"aiohttp"}),
     "telemetry/alert_webhook.py": (frozenset({"domain", "telemetry"}), IN_OUT | {"httpx"}),

@@ -22,9 +22,10 @@ from muxer.v1 import chat_pb2, muxer_service_pb2, muxer_service_pb2_grpc
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import decisions, load
+from tests.bench import accounts, decisions, load
+from tests.bench.accounts import Alone
 from tests.bench.load import Measured
-from tests.bench.processes import bare, cold_start_seconds, fake_upstream, muxer
+from tests.bench.processes import Server, bare, cold_start_seconds, fake_upstream, muxer
 
 PROMPT = (
     "Tell me about the effects of climate change on the coastal towns of northern Europe over the coming decades, "
@@ -69,37 +70,79 @@ def checked_reply_bytes(target: str) -> int:
         return reply.ByteSize()
 
 
-def rows(stack: ExitStack) -> list[Row]:
+@dataclass(frozen=True)
+class Servers:
+    """What is measured: our service in several forms (`shared` on PostgreSQL, where there is one), and the ceilings."""
+
+    one: Server
+    twenty: Server
+    unaccounted: Server
+    caching: Server
+    shared: Server | None
+    floor: Server
+
+
+def servers(stack: ExitStack) -> Servers:
     upstream = stack.enter_context(fake_upstream())
-    one, twenty = (stack.enter_context(muxer(upstream, models)) for models in (1, 20))
-    caching = stack.enter_context(muxer(upstream, 20, MUXER_CACHE__ENABLED="true"))
-    checked_reply_bytes(caching.target)
-    checked_reply_bytes(one.target)
-    floor = stack.enter_context(bare(upstream, checked_reply_bytes(twenty.target)))
+    url = stack.enter_context(accounts.postgresql())
+    ours = {
+        "one": muxer(upstream, 1),
+        "twenty": muxer(upstream, 20),
+        "unaccounted": muxer(upstream, 20, accounts.__name__),
+        "caching": muxer(upstream, 20, MUXER_CACHE__ENABLED="true"),
+    }
+    if url:
+        ours["shared"] = muxer(upstream, 20, MUXER_STORAGE__URL=url)
+    found = {name: stack.enter_context(each) for name, each in ours.items()}
+    reply_bytes = [checked_reply_bytes(server.target) for server in found.values()]
+    floor = stack.enter_context(bare(upstream, reply_bytes[1]))
+    return Servers(**{"shared": None, **found, "floor": floor})  # type: ignore[arg-type]
+
+
+def rows(to: Servers) -> list[Row]:
+    """Lists what is done for 64 callers at once."""
     route = muxer_service_pb2.RouteRequest(spec=request()).SerializeToString()
     complete = muxer_service_pb2.CompleteRequest(spec=request()).SerializeToString()
     stream = muxer_service_pb2.StreamCompleteRequest(spec=request("tokens-200")).SerializeToString()
-    unary = load.unary
+
+    def routing(name: str, server: Server) -> Row:
+        return Row(name, partial(load.unary, server, f"{SERVICE}Route", route), "bare echo", 0.60)
+
+    def completing(name: str, server: Server, ceiling: str = "bare grpc.aio + aiohttp", goal: float = 0.0) -> Row:
+        return Row(name, partial(load.unary, server, f"{SERVICE}Complete", complete), ceiling, goal)
+
+    found = [
+        Row("bare echo", partial(load.unary, to.floor, "/bare.Bare/Echo", route)),
+        routing("Route, 1 model", to.one),
+        routing("Route, 20 models", to.twenty),
+        Row("bare grpc.aio + aiohttp", partial(load.unary, to.floor, "/bare.Bare/Call", complete)),
+        completing("Complete, 1 model", to.one, goal=0.55),
+        completing("Complete, 20 models", to.twenty, goal=0.55),
+        completing("Complete without accounts", to.unaccounted),
+    ]
+    if to.shared is not None:
+        found.append(completing("Complete on PostgreSQL", to.shared))
     return [
-        Row("bare echo", partial(unary, floor, "/bare.Bare/Echo", route)),
-        Row("Route, 1 model", partial(unary, one, f"{SERVICE}Route", route), "bare echo", 0.60),
-        Row("Route, 20 models", partial(unary, twenty, f"{SERVICE}Route", route), "bare echo", 0.60),
-        Row("bare grpc.aio + aiohttp", partial(unary, floor, "/bare.Bare/Call", complete)),
-        Row("Complete, 1 model", partial(unary, one, f"{SERVICE}Complete", complete), "bare grpc.aio + aiohttp", 0.60),
-        Row(
-            "Complete, 20 models",
-            partial(unary, twenty, f"{SERVICE}Complete", complete),
-            "bare grpc.aio + aiohttp",
-            0.60,
-        ),
-        Row("Complete from the cache", partial(unary, caching, f"{SERVICE}Complete", complete), "bare echo", 0.60),
-        Row("bare stream, 200 messages", partial(load.streams, floor, "/bare.Bare/Stream", stream)),
+        *found,
+        completing("Complete from the cache", to.caching, "bare echo", 0.60),
+        Row("bare stream, 200 messages", partial(load.streams, to.floor, "/bare.Bare/Stream", stream)),
         Row(
             "StreamComplete, 200 tokens",
-            partial(load.streams, twenty, f"{SERVICE}StreamComplete", stream),
+            partial(load.streams, to.twenty, f"{SERVICE}StreamComplete", stream),
             "bare stream, 200 messages",
             goal_rate=200,
         ),
+    ]
+
+
+def lone_callers(to: Servers) -> list[Alone]:
+    """Lists what a lone caller waits for: a service without accounts, and those that keep them."""
+    complete = muxer_service_pb2.CompleteRequest(spec=request()).SerializeToString()
+    found = {"without accounts": to.unaccounted, "on SQLite": to.twenty, "on PostgreSQL": to.shared}
+    return [
+        Alone(f"Complete {where}", partial(load.alone, server, f"{SERVICE}Complete", complete))
+        for where, server in found.items()
+        if server is not None
     ]
 
 
@@ -125,6 +168,22 @@ def shown(found: list[Row], cold: float, resident: float) -> Table:
     table.add_row(
         "memory of a worker", f"{resident:.0f} MiB", "", "", "", "120 MB", "met" if resident < 114 else "missed"
     )
+    return table
+
+
+def alone_shown(found: list[Alone]) -> Table:
+    """Shows what the two commits of an account add where nothing else is done at the time."""
+    without, *accounted = found
+    table = Table(title="A lone caller; medians of the rounds", title_justify="left", box=None, pad_edge=False)
+    for column in ("", "p50 µs", "added by two commits", "goal", ""):
+        table.add_column(column, justify="left" if not column else "right")
+    table.add_row(without.name, f"{without.p50_us:,.0f}")
+    for each in accounted:
+        added = each.added_us(without)
+        met = "met" if added < accounts.GOAL_ADDED_US else "missed"
+        table.add_row(each.name, f"{each.p50_us:,.0f}", f"{added:,.0f}", f"{accounts.GOAL_ADDED_US:,.0f}", met)
+    if len(accounted) == 1:
+        table.add_row("Complete on PostgreSQL", accounts.NO_POSTGRESQL)
     return table
 
 
@@ -154,12 +213,17 @@ def main() -> None:
     console.print(decisions_shown(decided, classified))
     cold = median(cold_start_seconds() for _ in range(arguments.rounds))
     with ExitStack() as stack:
-        found = [row for row in rows(stack) if arguments.only in row.name or row.name.startswith("bare")]
+        to = servers(stack)
+        found = [row for row in rows(to) if arguments.only in row.name or row.name.startswith("bare")]
+        lone = lone_callers(to)
         for _ in range(arguments.rounds):
             for row in found:
                 row.rounds.append(row.measure(arguments.seconds))
+            for each in lone:
+                each.rounds.append(each.measure(arguments.seconds))
     resident = max(each.resident_mib for row in found if row.ceiling for each in row.rounds)
     console.print(shown(found, cold, resident))
+    console.print(alone_shown(lone))
     result = {
         "python": platform.python_version(),
         "grpcio": grpc.__version__,
@@ -169,6 +233,7 @@ def main() -> None:
         "decisions": [asdict(each) for each in decided],
         "classified_per_second": classified,
         "rows": {row.name: [asdict(each) for each in row.rounds] for row in found},
+        "alone_us": {each.name: each.rounds for each in lone},
     }
     arguments.output.write_text(json.dumps(result, indent=2) + "\n")
 

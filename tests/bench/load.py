@@ -14,6 +14,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import grpc.aio
@@ -47,36 +48,36 @@ def need_h2load() -> None:
 
 def unary(server: Server, method: str, message: bytes, seconds: float) -> Measured:
     """Drives a unary method with h2load for a while."""
+    cpu, began = server.cpu_seconds(), time.perf_counter()
+    done = _h2load(server, method, message, seconds, ["-c", str(CONNECTIONS), "-m", str(CONCURRENT // CONNECTIONS)])
+    taken, used = time.perf_counter() - began, server.cpu_seconds() - cpu
+    return Measured(done / taken, used / done * 1e6, server.resident_mib())
+
+
+def alone(server: Server, method: str, message: bytes, seconds: float) -> float:
+    """Calls a unary method one call after the other for a while; gives the median time of a call in microseconds."""
+    with tempfile.NamedTemporaryFile() as log:
+        _h2load(server, method, message, seconds, ["-c", "1", "-m", "1", f"--log-file={log.name}"])
+        return median(int(line.split()[2]) for line in Path(log.name).read_text().splitlines())
+
+
+def _h2load(server: Server, method: str, message: bytes, seconds: float, options: list[str]) -> int:
+    """Runs h2load; gives how many calls succeeded, which all must have."""
     with tempfile.TemporaryDirectory() as folder:
         body = Path(folder) / "body"
         body.write_bytes(struct.pack(">BI", 0, len(message)) + message)
         command = [
-            "taskset",
-            "-c",
-            str(LOAD_CORE),
-            "h2load",
-            f"--duration={max(1, round(seconds))}",
-            "-c",
-            str(CONNECTIONS),
-            "-m",
-            str(CONCURRENT // CONNECTIONS),
-            "-d",
-            str(body),
-            "-H",
-            "content-type: application/grpc",
-            "-H",
-            "te: trailers",
+            *("taskset", "-c", str(LOAD_CORE), "h2load", f"--duration={max(1, round(seconds))}", *options),
+            *("-d", str(body), "-H", "content-type: application/grpc", "-H", "te: trailers"),
             f"http://{server.target}{method}",
         ]
-        cpu, began = server.cpu_seconds(), time.perf_counter()
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        taken, used = time.perf_counter() - began, server.cpu_seconds() - cpu
     found = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", output)
     assert found is not None, output
     done = int(found[1])
     assert done, output
     assert not int(found[2]), output
-    return Measured(done / taken, used / done * 1e6, server.resident_mib())
+    return done
 
 
 def streams(server: Server, method: str, message: bytes, seconds: float) -> Measured:

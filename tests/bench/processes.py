@@ -98,9 +98,9 @@ def started(core: int, *arguments: str, variables: Mapping[str, str]) -> Iterato
 
 
 @contextmanager
-def muxer(upstream: str, models: int, **more: str) -> Iterator[Server]:
+def muxer(upstream: str, models: int, program: str = "muxer_grpc", **more: str) -> Iterator[Server]:
     variables = environment(upstream, models) | more
-    with started(SERVER_CORE, "muxer_grpc", "serve", "--json", variables=variables) as (process, line):
+    with started(SERVER_CORE, program, "serve", "--json", variables=variables) as (process, line):
         yield Server(process, json.loads(line)["data"][0])
 
 

@@ -1,0 +1,72 @@
+"""The last completions of a process, as operators want to see them: what was decided, why, and what came of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from muxer_grpc.domain.completion import Summary
+from muxer_grpc.domain.ports import CompletionObserver
+
+KEPT = 20
+
+
+class RecentDecision(NamedTuple):
+    """One ended completion; nothing of it is content.
+
+    `at` is its end in seconds since the epoch, `seconds` how long it took. `answered_by` is empty where no model did,
+    `error` names the reason of the error, where there was one.
+    """
+
+    at: float
+    completion_id: str
+    decision_id: str
+    intent: str
+    strategy: str
+    selected_model: str
+    answered_by: str
+    explanation: str
+    outcome: str
+    error: str
+    attempts: int
+    cost_nano_usd: int
+    seconds: float
+
+
+class RecentDecisions:
+    """Implements the port CompletionObserver: keeps the last completions, and tells another observer of all."""
+
+    def __init__(self, then: CompletionObserver, kept: int = KEPT) -> None:
+        self._then = then
+        self._kept: deque[RecentDecision] = deque(maxlen=kept)
+
+    def latest(self) -> list[RecentDecision]:
+        """Lists them, the latest first."""
+        return list(reversed(self._kept))
+
+    def began(self) -> None:
+        """Is told that a completion began."""
+        self._then.began()
+
+    def ended(self, summary: Summary, now: float) -> None:
+        """Is told how a completion ended."""
+        self._then.ended(summary, now)
+        # Written down at once: a summary holds on to its error, and that to whatever was in the frames that it left.
+        decision, reason = summary.decision, summary.error_reason
+        self._kept.append(
+            RecentDecision(
+                at=now,
+                completion_id=summary.completion_id,
+                decision_id=decision.decision_id,
+                intent=decision.classification.intent.value,
+                strategy=decision.strategy,
+                selected_model=decision.selected.name,
+                answered_by="" if summary.answered_by is None or reason is not None else summary.answered_by.name,
+                explanation=decision.explanation,
+                outcome=summary.outcome.value,
+                error="" if reason is None else reason.value,
+                attempts=len(summary.attempts),
+                cost_nano_usd=summary.cost.total_nano,
+                seconds=summary.duration,
+            )
+        )

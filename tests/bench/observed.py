@@ -1,0 +1,78 @@
+"""What telemetry costs: the same service with it off, with metrics alone, and with traces to a live receiver."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+
+from tests.bench.load import Measured
+from tests.bench.processes import LOAD_CORE, Server, environment, muxer, started
+
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+# The most that may be lost of Complete per core: all calls traced, and one of twenty.
+GOALS = {"1.0": 0.12, "0.05": 0.04}
+
+
+@dataclass
+class Observed:
+    """A service with one kind of telemetry; `goal` is the share of Complete that it may cost (0: none is set)."""
+
+    name: str
+    server: Server
+    goal: float
+    rounds: list[Measured]
+
+    @property
+    def rate(self) -> float:
+        return median(each.per_second for each in self.rounds)
+
+    def lost(self, off: Observed) -> float:
+        """Gives the share that is lost: the median over the rounds, since those of one round were measured together."""
+        return median(
+            1 - mine.per_second / theirs.per_second for mine, theirs in zip(self.rounds, off.rounds, strict=True)
+        )
+
+
+@contextmanager
+def sink() -> Iterator[str]:
+    """Runs a receiver that reads everything and keeps nothing."""
+    with started(LOAD_CORE, "tests.bench.observed", variables=environment()) as (_, line):
+        yield f"http://127.0.0.1:{line}"
+
+
+@contextmanager
+def observed(upstream: str, models: int, receiver: str, ratio: str) -> Iterator[Server]:
+    """Runs a service that sends metrics, and a share of its traces."""
+    variables = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver,
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": ratio,
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        "OTEL_BSP_MAX_QUEUE_SIZE": "20000",
+    }
+    with muxer(upstream, models, **variables) as server:
+        yield server
+
+
+async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            found = _LENGTH.search(head)
+            await reader.readexactly(int(found[1]) if found else 0)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.transport.abort()
+
+
+async def _main() -> None:
+    server = await asyncio.start_server(_serve, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())
