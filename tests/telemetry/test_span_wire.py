@@ -1,0 +1,80 @@
+"""Spans in wire format are those that the packaged messages read."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+from hypothesis import given
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from muxer_grpc.telemetry.span_wire import Value, envelope, request, span, varint
+from tests.telemetry.receiver import attributes
+
+AROUND = envelope({"service.name": "muxer", "service.instance.id": "abc"}, "muxer", "1.2")
+VALUES: st.SearchStrategy[Value] = st.one_of(
+    st.text(max_size=300),
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
+    st.lists(st.text(max_size=20), max_size=5).map(tuple),
+)
+
+
+def read(*spans: bytes) -> list[Span]:
+    message = ExportTraceServiceRequest.FromString(request(AROUND, spans))
+    (resource,) = message.resource_spans
+    (scope,) = resource.scope_spans
+    assert attributes(resource.resource.attributes) == {"service.name": "muxer", "service.instance.id": "abc"}
+    assert (scope.scope.name, scope.scope.version) == ("muxer", "1.2")
+    return list(scope.spans)
+
+
+@given(
+    st.tuples(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.integers(0, 2**64 - 1)),
+    st.text(max_size=200),
+    st.dictionaries(st.text(max_size=40), VALUES, max_size=20),
+    st.booleans(),
+    st.booleans(),
+)
+def test_whatever_a_span_holds_is_read_as_it_was_written(
+    ids: tuple[int, int, int], name: str, pairs: dict[str, Value], remote: bool, failed: bool
+) -> None:
+    written = span(ids, name, 2, (10, 2**63), pairs, longest=1 << 20, state="a=b", remote=remote, failed=failed)
+    (found,) = read(written)
+    assert found.trace_id == ids[0].to_bytes(16, "big")
+    assert found.span_id == ids[1].to_bytes(8, "big")
+    assert found.parent_span_id == (ids[2].to_bytes(8, "big") if ids[2] else b"")
+    assert (found.name, found.kind, found.trace_state) == (name, Span.SPAN_KIND_SERVER, "a=b")
+    assert (found.start_time_unix_nano, found.end_time_unix_nano) == (10, 2**63)
+    assert found.flags == (0x300 if remote else 0x100)
+    assert found.status.code == (Status.STATUS_CODE_ERROR if failed else Status.STATUS_CODE_UNSET)
+    told = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in attributes(found.attributes).items()
+    }
+    assert told == pairs
+
+
+def test_values_that_are_equal_to_a_cache_stay_what_they_are() -> None:
+    pairs: list[dict[str, Value]] = [{"a": 1}, {"a": True}, {"a": 1.0}, {"a": "1"}]
+    written = [span((1, 2, 0), "x", 3, (0, 1), each, longest=10) for each in pairs]
+    kinds = [found.attributes[0].value.WhichOneof("value") for found in read(*written)]
+    assert kinds == ["int_value", "bool_value", "double_value", "string_value"]
+
+
+def test_texts_are_cut_at_their_limit() -> None:
+    (found,) = read(span((1, 2, 0), "x", 3, (0, 1), {"a": "äöü", "b": ("long", "x")}, longest=2))
+    assert attributes(found.attributes) == {"a": "äö", "b": ["lo", "x"]}
+
+
+def test_what_is_no_unicode_does_not_break_a_span() -> None:
+    (found,) = read(span((1, 2, 0), "x", 3, (0, 1), {"a": "\ud800"}, longest=10))
+    assert attributes(found.attributes) == {"a": "?"}
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_a_whole_number_is_read_as_it_was_written(number: int) -> None:
+    found, shift = 0, 0
+    for byte in varint(number):
+        found |= (byte & 0x7F) << shift
+        shift += 7
+    assert found == number
