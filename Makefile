@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PYTHON ?= python3
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test faults endure soak check eval train stubs contract-check contract-release bench format lock settings-doc clean
+.PHONY: help run test faults endure phoenix soak check eval train stubs contract-check contract-release bench format lock settings-doc clean
 
 help: ## Shows this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,13 @@ eval: $(VENV)/.eval ## Scores the classifier on the regression set and, with EVA
 
 train: $(VENV)/.train ## Trains the classifier that ships from TRAIN_DATA=folder
 	$(PY) -m muxer_grpc.training.fit --data $(TRAIN_DATA)
+
+phoenix: $(VENV)/.dev .phoenix/bin/phoenix ## Sends a trace to a real Arize Phoenix, and asks it for model, tokens and cost
+	$(PY) -m tests.phoenix
+
+.phoenix/bin/phoenix:
+	$(PYTHON) -m venv .phoenix
+	$(VENV)/bin/uv pip install -q --python .phoenix/bin/python arize-phoenix==20.26.1
 
 bench: $(VENV)/.dev ## Measures the hot paths against bare ceilings in the same run
 	$(PY) -m tests.bench $(ARGS)
