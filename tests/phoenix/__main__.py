@@ -70,9 +70,9 @@ def phoenix(program: Path, folder: Path) -> Iterator[str]:
 def asked(url: str, body: dict[str, Any] | None = None) -> Any:
     """Asks for JSON; None while nobody answers."""
     content = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, content, {"content-type": "application/json"})  # noqa: S310
+    request = urllib.request.Request(url, content, {"content-type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=5) as reply:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=5) as reply:
             return json.load(reply)
     except (urllib.error.URLError, OSError, TimeoutError):
         return None
