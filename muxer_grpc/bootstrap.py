@@ -32,7 +32,6 @@ from muxer_grpc.domain.profiles import ProfileEditor, Profiles
 from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.identity.authenticator import Authenticator
 from muxer_grpc.ops.recent import RecentDecisions
-from muxer_grpc.pipeline.alert_feed import AlertFeed
 from muxer_grpc.pipeline.decisions import Decisions
 from muxer_grpc.pipeline.failover import Resilience
 from muxer_grpc.pipeline.judge import Judge, JudgeRules
@@ -83,7 +82,6 @@ class App:
     # Those that need a database, by their full names.
     admin_services: Mapping[str, Servicer] = field(default_factory=dict)
     data_services: Mapping[str, Servicer] = field(default_factory=dict)
-    alert_feed: AlertFeed | None = None
     # Kept where operators have a page to see them on.
     recent: RecentDecisions | None = None
     # What telemetry asks for its figures.
@@ -176,16 +174,14 @@ def assemble(
     Raises ValueError on broken profiles, or a judge that cannot be called.
     """
     chosen = settings or Settings()
-    figures = Figures()
-    recent = RecentDecisions(figures) if chosen.ops.listen else None
+    figures, recent = _observers(chosen)
     profiles_file = _profiles_file(chosen, catalogue)
     profiles = Profiles(catalogue, {} if profiles_file is None else profiles_file.read())
     fleet = Fleet(profiles.catalogue, chosen.routing.default_strategy)
     editor = ProfileEditor(profiles, fleet, profiles_file, _why_profiles_stay(chosen))
     database = None if storage is None else storage.database
     updates = _price_updates(chosen, prices or PriceSources.of(catalogue), editor, database, now)
-    thresholds = Thresholds(chosen.classifier.low_confidence, chosen.classifier.direct_confidence)
-    resilience = Resilience(jitter=_random.random)
+    thresholds, resilience = _thresholds(chosen), Resilience(jitter=_random.random)
     control = control_of(chosen, fleet, resilience, figures, thresholds, database=database, now=now)
     around = Surroundings(
         fleet=fleet,
@@ -219,9 +215,18 @@ def assemble(
         | {caching.SERVICE: cache_service(chosen, answers, database, facts.instance_id, now)}
         | control.services(facts.instance_id, now),
         data_services={} if storage is None else _data_services(chosen, storage, now),
-        alert_feed=None if storage is None else storage.alert_feed,
         recent=recent,
     )
+
+
+def _observers(settings: Settings) -> tuple[Figures, RecentDecisions | None]:
+    """Builds what is told of completions; the last ones are kept where there is a page to see them on."""
+    figures = Figures()
+    return figures, RecentDecisions(figures) if settings.ops.listen else None
+
+
+def _thresholds(settings: Settings) -> Thresholds:
+    return Thresholds(settings.classifier.low_confidence, settings.classifier.direct_confidence)
 
 
 def _metrics(figures: Figures, around: Surroundings, facts: ProcessFacts, database: Database | None) -> Metrics:

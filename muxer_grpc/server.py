@@ -63,8 +63,8 @@ class RunningServer:
         listeners = [listener for listener in (self.data, self.admin) if listener is not None]
         for listener in listeners:
             listener.health.drain()
-        if self.app.alert_feed is not None:
-            self.app.alert_feed.close()
+        if self.app.storage is not None:
+            self.app.storage.alert_feed.close()
         self.app.control.reports.closed.set()
         if self.announce_seconds:
             await asyncio.sleep(self.announce_seconds)

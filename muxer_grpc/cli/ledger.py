@@ -144,7 +144,9 @@ def check(
 ) -> int:
     """Sums the ledger anew, in the configured database itself, and ends with 1 where budgets count something else.
 
-    Notes tell of hard budgets that are over their limits, which is no difference. No service needs to run, and one that does is not disturbed.
+    Notes tell of hard budgets that are over their limits, which is no difference.
+
+    No service needs to run, and one that does is not disturbed.
     """
     import asyncio
 

@@ -177,8 +177,8 @@ def overruns_of(records: Iterable[BudgetRecord], counters: Mapping[CounterKey, K
             f"budgets/{budget_id}/periods/{start}",
             budget.limit_nano_usd,
             kept.spent_nano_usd,
-            f"{kept.spent_nano_usd} nano-USD are spent {when} of a hard limit of {budget.limit_nano_usd}: it was lowered "
-            "since, or calls of a process that was given up for dead cost more than was guessed",
+            f"{kept.spent_nano_usd} nano-USD are spent {when} of a hard limit of {budget.limit_nano_usd}: "
+            "it was lowered since, or calls of a process that was given up for dead cost more than was guessed",
         )
 
 

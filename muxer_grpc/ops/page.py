@@ -95,46 +95,55 @@ def _state(status: Status) -> tuple[str, str]:
 
 def _tiles(status: Status) -> Markup:
     recent, hour, load = status.five_minutes, status.hour, status.load
+    tiles = (
+        (
+            "Requests a minute",
+            wording.per_minute(recent.requests_per_minute),
+            wording.per_minute(hour.requests_per_minute),
+        ),
+        ("Success", wording.percent(recent.success_rate), wording.percent(hour.success_rate)),
+        ("Latency p95", wording.duration(recent.p95_seconds), wording.duration(hour.p95_seconds)),
+        ("Cost", wording.usd(recent.cost_nano_usd), wording.usd(hour.cost_nano_usd)),
+    )
     queue = wording.NOT_KNOWN if load.ledger_queue is None else f"{load.ledger_queue:,}"
-    tiles = [
-        ("Requests a minute", wording.per_minute(recent.requests_per_minute), _hour(hour, "requests_per_minute")),
-        ("Success", wording.percent(recent.success_rate), _hour(hour, "success_rate")),
-        ("Latency p95", wording.duration(recent.p95_seconds), f"p50 {wording.duration(recent.p50_seconds)}"),
-        ("Cost", wording.usd(recent.cost_nano_usd), _hour(hour, "cost")),
-        ("Calls under way", f"{load.calls:,}", wording.count(load.streams, "stream")),
-        ("Calls shed", f"{load.shed_calls + load.shed_streams:,}", "since the start"),
-        ("Event loop late by", wording.duration(load.event_loop_lag_seconds), "new calls are shed when it is"),
-        ("Ledger queue", queue, "changes to be written"),
-        ("Answers from the cache", *_cache(status)),
-    ]
-    notes = ("last 5 minutes", "last 5 minutes", "last 5 minutes", "last 5 minutes")
-    made = []
-    for index, (name, value, note) in enumerate(tiles):
-        when = f"{notes[index]}; {note}" if index < len(notes) else note
-        inside = (
-            element("dt", text(name)),
-            element("dd", text(value), class_="value"),
-            element("dd", text(when), class_="note"),
-        )
-        made.append(element("div", *inside))
-    return element("dl", *made, class_="tiles")
+    made = [_tile(name, value, f"in 5 min; in 1 h: {before}") for name, value, before in tiles]
+    return element(
+        "dl",
+        *made,
+        _tile("Most of a budget spent", *_most_spent(status.budgets)),
+        _tile("Calls under way", f"{load.calls:,}", f"of them {wording.count(load.streams, 'stream')}"),
+        _tile("Calls shed", f"{load.shed_calls + load.shed_streams:,}", "since the start"),
+        _tile("Event loop late by", wording.duration(load.event_loop_lag_seconds), "more: this process is busy"),
+        _tile("Ledger queue", queue, "changes to be written"),
+        _tile("Answers from the cache", *_cache(status)),
+        class_="tiles",
+    )
 
 
-def _hour(hour: WindowFigures, what: str) -> str:
-    told = {
-        "requests_per_minute": wording.per_minute(hour.requests_per_minute),
-        "success_rate": wording.percent(hour.success_rate),
-        "cost": wording.usd(hour.cost_nano_usd),
-    }
-    return f"1 hour: {told[what]}"
+def _tile(name: str, value: str, note: str) -> Markup:
+    return element(
+        "div",
+        element("dt", text(name)),
+        element("dd", text(value), class_="value"),
+        element("dd", text(note), class_="note"),
+    )
+
+
+def _most_spent(budgets: list[BudgetStatus] | None) -> tuple[str, str]:
+    if budgets is None:
+        return wording.NOT_KNOWN, "the database did not say"
+    if not budgets:
+        return "0 %", "nothing is spent"
+    first = budgets[0]
+    return ("all" if first.share is None else wording.percent(first.share)), f"{first.period}, {first.tenant_id}"
 
 
 def _cache(status: Status) -> tuple[str, str]:
     load = status.load
     if load.cache_hits is None or load.cache_misses is None:
-        return "off", "nothing is cached"
+        return "off", "nothing is kept"
     asked = load.cache_hits + load.cache_misses
-    return f"{load.cache_hits:,}", f"of {asked:,} since the start, {wording.usd(load.cache_saved_nano_usd or 0)} saved"
+    return f"{load.cache_hits:,}", f"of {asked:,}; {wording.usd(load.cache_saved_nano_usd or 0)} saved"
 
 
 def _providers(status: Status) -> Markup:
@@ -174,8 +183,11 @@ def _probe(provider: ProviderStatus, now: float) -> Markup:
     probe = provider.probe
     if probe is None:
         return text("none yet")
-    came_to = probe.failure.replace("_", " ") if probe.failure else f"well, {wording.duration(probe.seconds)}"
-    return text(f"{wording.ago(probe.at, now)}: {came_to}")
+    if probe.failure:
+        return element(
+            "span", _sign(KINDS["bad"]), text(f"{probe.failure}, {wording.ago(probe.at, now)}"), class_="bad"
+        )
+    return text(f"answered in {wording.duration(probe.seconds)}, {wording.ago(probe.at, now)}")
 
 
 def _models(status: Status) -> Markup:
@@ -247,22 +259,24 @@ def _budget_name(budget: BudgetStatus) -> Markup:
 def _share(budget: BudgetStatus) -> Markup:
     share = budget.share
     if share is None:
-        return join((_sign(KINDS["bad"]), text("its limit is $0")))
+        return element("span", _sign(KINDS["bad"]), text("its limit is $0"), class_="bad")
     kind = "bad" if share >= SPENT else "doubtful" if share >= NEARLY else "good"
     bar = element("rect", class_=f"fill {kind}", width=f"{min(100.0, 100 * share):.1f}%", height="100%")
     track = element("rect", class_="track", width="100%", height="100%")
-    sign = _sign(KINDS[kind]) if kind != "good" else EMPTY
-    return join((element("svg", track, bar, class_="bar", aria_hidden="true"), sign, text(wording.percent(share))))
+    told = text(wording.percent(share))
+    if kind != "good":
+        told = element("span", _sign(KINDS[kind]), told, class_=kind)
+    return join((element("svg", track, bar, class_="bar", aria_hidden="true"), told))
 
 
 def _decisions(decisions: list[RecentDecision]) -> Markup:
     columns = (
         Column("Time, UTC"),
-        Column("Intent"),
-        Column("Strategy"),
+        Column("Outcome"),
         Column("Model"),
         Column("Why"),
-        Column("Outcome"),
+        Column("Intent"),
+        Column("Strategy"),
         Column("Cost", number=True),
         Column("Latency", number=True),
     )
@@ -274,16 +288,16 @@ def _decision(each: RecentDecision) -> tuple[Markup, ...]:
     model = text(each.selected_model)
     if each.answered_by and each.answered_by != each.selected_model:
         model = join((model, text(f"answered by {each.answered_by}")), ", ")
-    words = f"{each.outcome}, {each.error}" if each.error else each.outcome
+    words = f"{each.outcome}: {each.error.replace('_', ' ').lower()}" if each.error else each.outcome
     if each.attempts > 1:
         words += f", {each.attempts} attempts"
     return (
         element("time", text(wording.clock(each.at)), datetime=wording.stamp(each.at)),
-        text(each.intent),
-        text(each.strategy),
+        element("span", _sign(KINDS[OUTCOMES[each.outcome]]), text(words), class_=OUTCOMES[each.outcome]),
         model,
         join((text(each.explanation), element("code", text(each.decision_id))), " "),
-        element("span", _sign(KINDS[OUTCOMES[each.outcome]]), text(words), class_=OUTCOMES[each.outcome]),
+        text(each.intent),
+        text(each.strategy),
         text(wording.usd(each.cost_nano_usd)),
         text(wording.duration(each.seconds)),
     )

@@ -35,6 +35,8 @@ def duration(seconds: float | None) -> str:
     """Writes what a call takes: `820 ms`, `1.36 s`, `12.4 s`."""
     if seconds is None:
         return NOT_KNOWN
+    if 0 < seconds < 0.0005:
+        return "<1 ms"
     if seconds < 1:
         return f"{1_000 * seconds:.0f} ms"
     return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:,.1f} s"

@@ -43,10 +43,17 @@ class FiguresRequest:
     tenant_id: str
 
 
-def read_figures_request(request: muxer_service_pb2.GetMetricsRequest, catalogue: Catalogue) -> FiguresRequest:
-    """Reads what is asked. Raises InvalidRequest on unknown names, and on a tenant outside the fleet's scope."""
+def read_figures_request(
+    request: muxer_service_pb2.GetMetricsRequest, catalogue: Catalogue, *, everywhere: bool
+) -> FiguresRequest:
+    """Reads what is asked; without a scope, by those who act `everywhere` the process, by others the fleet.
+
+    Raises InvalidRequest on unknown names, and on a tenant outside the fleet's scope.
+    """
     violations = Violations()
     scope = METRICS_SCOPE_OF.get(request.scope)
+    if not request.scope and not everywhere:
+        scope = FiguresScope.FLEET
     violations.check(scope is not None, "scope", "unknown", f"{request.scope} is not a scope")
     window = METRICS_WINDOW_OF.get(request.window)
     violations.check(window is not None, "window", "unknown", f"{request.window} is not a window")

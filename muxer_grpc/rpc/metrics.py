@@ -11,7 +11,7 @@ from muxer.v1 import metrics_pb2, muxer_service_pb2
 
 from muxer_grpc.domain.budgeting import MICROSECONDS
 from muxer_grpc.domain.figures import Dimension, Figures, FiguresReport, FiguresScope, ReportRow
-from muxer_grpc.domain.refusals import PreconditionFailed
+from muxer_grpc.domain.refusals import PermissionDenied, PreconditionFailed
 from muxer_grpc.domain.reporting import FleetFigures
 from muxer_grpc.domain.resilience.breaker import BreakerState
 from muxer_grpc.domain.resilience.health import Health
@@ -48,7 +48,11 @@ class Metrics:
         self, request: muxer_service_pb2.GetMetricsRequest, limit: TimeLimit
     ) -> muxer_service_pb2.GetMetricsResponse:
         """Shows figures. Raises InvalidRequest, PermissionDenied, PreconditionFailed, StorageUnavailable."""
-        asked = read_figures_request(request, self.fleet.catalogue)
+        everywhere = limit.principal.everywhere
+        asked = read_figures_request(request, self.fleet.catalogue, everywhere=everywhere)
+        if asked.scope is FiguresScope.PROCESS and not everywhere:
+            msg = "a process tells of all tenants together: only those who act on all tenants may see that"
+            raise PermissionDenied(msg)
         now = self.now()
         tenant_id: str | None = None
         if asked.scope is FiguresScope.FLEET:

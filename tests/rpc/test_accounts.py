@@ -114,6 +114,7 @@ async def test_what_does_not_fit_into_a_budget_is_refused_with_all_that_a_progra
         COST * 2,
     )
     assert dict(violation.quota_dimensions) == {**facts, "period": "total", "asked_nano_usd": str(asked)}
+    assert error.trailers["grpc-retry-pushback-ms"] == "-1", "waiting would not help"
     assert books_of(database_url).spent == COST
 
 
@@ -122,7 +123,8 @@ async def test_a_stream_that_is_refused_says_so_before_anything_else(database_ur
     async with accounting(database_url) as service:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await events(service, small())
-    assert told(raised.value).reason == "BUDGET_EXCEEDED"
+    error = told(raised.value)
+    assert (error.reason, error.trailers["grpc-retry-pushback-ms"]) == ("BUDGET_EXCEEDED", "-1")
 
 
 BEGUN = (TextDelta("Hello "), TextDelta("world"))

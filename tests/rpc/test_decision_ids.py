@@ -186,7 +186,7 @@ async def test_the_id_of_a_decision_that_complete_took_is_not_one_to_take_up() -
     assert error.reason == "DECISION_EXPIRED"
 
 
-async def test_a_decision_of_another_process_is_not_known() -> None:
+async def test_a_decision_of_another_process_is_not_known_where_no_database_is_shared() -> None:
     async with running() as first, running() as second:
         decision = await route(first, spec())
         error = await refusal(second, "Complete", spec(), decision.decision_id)

@@ -45,6 +45,26 @@ async def test_a_slow_first_attempt_is_overtaken_and_ended_and_both_are_told() -
     assert told == {SLOW: completion_pb2.OUTCOME_CANCELLED, summary.selected_model: completion_pb2.OUTCOME_COMPLETE}
 
 
+async def test_a_first_attempt_that_begins_before_the_second_one_is_answered_in_full_and_both_are_told() -> None:
+    begins, never = asyncio.Event(), asyncio.Event()
+
+    def script(request: ProviderRequest):  # type: ignore[no-untyped-def]
+        return (play(begins, *PLAIN) if request.model.name == SLOW else play(never, *PLAIN))(request)
+
+    async with running(script) as service:
+        summing = asyncio.ensure_future(summary_of(service, hedged()))
+        while service.acme.open < 2:
+            await asyncio.sleep(0.01)
+        begins.set()
+        summary = await summing
+        assert service.acme.open == 0
+    assert summary.outcome == completion_pb2.OUTCOME_COMPLETE
+    assert summary.selected_model == SLOW
+    [first, second] = summary.attempts
+    assert (first.model, first.outcome) == (SLOW, completion_pb2.OUTCOME_COMPLETE)
+    assert second.outcome == completion_pb2.OUTCOME_CANCELLED
+
+
 async def test_a_first_attempt_that_begins_in_time_stays_alone() -> None:
     async with running() as service:
         summary = await summary_of(service, hedged())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import grpc
 import grpc.aio
 import pytest
@@ -11,9 +13,10 @@ from muxer.v1 import muxer_service_pb2
 from muxer_grpc.domain.refusals import RateKind, RateLimited
 from muxer_grpc.domain.tenancy import LOCAL_TENANT, RateLimit
 from muxer_grpc.identity.rate_limits import DefaultLimits, RateLimits
+from muxer_grpc.identity.rate_windows import WINDOW_SECONDS
 from muxer_grpc.identity.shared_windows import SharedWindows
 from muxer_grpc.rpc.status import pushback_ms_of
-from tests.rpc.service import running, spec, told
+from tests.rpc.service import Clock, running, spec, told
 
 
 def limited(requests: int | None = None, tokens: int | None = None) -> RateLimits:
@@ -25,8 +28,18 @@ def complete() -> muxer_service_pb2.CompleteRequest:
     return muxer_service_pb2.CompleteRequest(spec=spec())
 
 
-async def test_a_call_too_many_is_refused_with_the_limit_and_the_time_to_wait() -> None:
+def stop_the_clock(monkeypatch: pytest.MonkeyPatch, second: float) -> None:
+    """Lets the limiter see one second of this minute, for as long as the test lasts."""
+    monkeypatch.setattr(time, "time", Clock(time.time() // WINDOW_SECONDS * WINDOW_SECONDS + second))
+
+
+# Two calls of a minute whose limit is two: one more fits when half of them have faded, in the middle of the next minute.
+@pytest.mark.parametrize(("second", "wait", "retried"), [(45, 45, True), (0, 90, False)])
+async def test_a_call_too_many_is_refused_with_the_limit_and_the_time_to_wait(
+    monkeypatch: pytest.MonkeyPatch, second: int, wait: int, *, retried: bool
+) -> None:
     async with running(limiter=limited(requests=2)) as service:
+        stop_the_clock(monkeypatch, second)
         for _ in range(2):
             await service.stub.Complete(complete())
         with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -43,9 +56,9 @@ async def test_a_call_too_many_is_refused_with_the_limit_and_the_time_to_wait() 
     assert violation.subject == f"tenants/{LOCAL_TENANT}"
     assert violation.quota_id == "requests_per_minute"
     assert violation.quota_value == 2
-    delay = retry.retry_delay.ToMilliseconds()
-    assert 0 < delay <= 120_000
-    assert delay <= int(str(error.trailers["grpc-retry-pushback-ms"])) <= delay * 1.25 + 1
+    assert retry.retry_delay.ToMilliseconds() == wait * 1_000
+    pushback = int(str(error.trailers["grpc-retry-pushback-ms"]))
+    assert wait * 1_000 <= pushback <= wait * 1_250 if retried else pushback == -1
 
 
 @pytest.mark.parametrize("method", ["Complete", "StreamComplete", "Route"])

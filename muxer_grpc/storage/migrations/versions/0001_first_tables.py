@@ -339,8 +339,6 @@ def _make_reservations() -> None:
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_reservations_tenant_id")),
         sa.PrimaryKeyConstraint("completion_id", name=op.f("pk_reservations")),
     )
-    op.create_index(op.f("ix_reservations_instance_id"), "reservations", ["instance_id"], unique=False)
-    op.create_index(op.f("ix_reservations_lease_until_us"), "reservations", ["lease_until_us"], unique=False)
 
 
 def _make_users() -> None:

@@ -95,7 +95,7 @@ class MuxerServiceServicer:
 
     def GetMetrics(self, request, context):
         """Shows what providers and models did and cost. A principal of a tenant sees the fleet's figures of its own tenant alone.
-        Fails with PERMISSION_DENIED (another tenant), PRECONDITION_FAILED (the fleet's scope where no ledger is kept),
+        Fails with PERMISSION_DENIED (another tenant, or the process, of all tenants), PRECONDITION_FAILED (the fleet's scope where no ledger is kept),
         STORAGE_UNAVAILABLE (the ledger cannot be read now).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -53,7 +53,7 @@ class MuxerServiceStub:
     """
     GetMetrics: _grpc.UnaryUnaryMultiCallable[_muxer_service_pb2.GetMetricsRequest, _muxer_service_pb2.GetMetricsResponse]
     """Shows what providers and models did and cost. A principal of a tenant sees the fleet's figures of its own tenant alone.
-    Fails with PERMISSION_DENIED (another tenant), PRECONDITION_FAILED (the fleet's scope where no ledger is kept),
+    Fails with PERMISSION_DENIED (another tenant, or the process, of all tenants), PRECONDITION_FAILED (the fleet's scope where no ledger is kept),
     STORAGE_UNAVAILABLE (the ledger cannot be read now).
     """
 
@@ -82,7 +82,7 @@ class MuxerServiceAsyncStub(MuxerServiceStub):
     """
     GetMetrics: _aio.UnaryUnaryMultiCallable[_muxer_service_pb2.GetMetricsRequest, _muxer_service_pb2.GetMetricsResponse]  # type: ignore[assignment]
     """Shows what providers and models did and cost. A principal of a tenant sees the fleet's figures of its own tenant alone.
-    Fails with PERMISSION_DENIED (another tenant), PRECONDITION_FAILED (the fleet's scope where no ledger is kept),
+    Fails with PERMISSION_DENIED (another tenant, or the process, of all tenants), PRECONDITION_FAILED (the fleet's scope where no ledger is kept),
     STORAGE_UNAVAILABLE (the ledger cannot be read now).
     """
 
@@ -132,7 +132,7 @@ class MuxerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_muxer_service_pb2.GetMetricsResponse, _abc.Awaitable[_muxer_service_pb2.GetMetricsResponse]]:
         """Shows what providers and models did and cost. A principal of a tenant sees the fleet's figures of its own tenant alone.
-        Fails with PERMISSION_DENIED (another tenant), PRECONDITION_FAILED (the fleet's scope where no ledger is kept),
+        Fails with PERMISSION_DENIED (another tenant, or the process, of all tenants), PRECONDITION_FAILED (the fleet's scope where no ledger is kept),
         STORAGE_UNAVAILABLE (the ledger cannot be read now).
         """
 
