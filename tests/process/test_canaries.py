@@ -1,4 +1,4 @@
-"""Secrets and prompts are nowhere but where they belong: not in logs, errors, or any byte of the database."""
+"""Secrets and prompts are nowhere but where they belong: not in logs, errors, spans, metrics, or the database."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from tests.process.callers import connected
 from tests.process.replicas import replica, variables
 from tests.rpc.service import spec
 from tests.storage.reckoning import rows_of
+from tests.telemetry.receiver import receiver
 
 PROVIDER_KEY = "sk-canary-PROVIDER-9f3b2c71d8e64a05"
 PEPPER = "canary-PEPPER-71c2be0d94f84e7f9a35"
@@ -147,10 +148,11 @@ async def test_no_secret_and_no_prompt_is_anywhere_but_where_it_belongs(
     proofs = [("x-api-key", key), ("authorization", f"Bearer {token}")]
     wrong = [("x-api-key", WRONG_KEY), ("x-api-key", key[:-1]), ("authorization", f"Bearer {forged}")]
     told: list[bytes] = []
-    async with fake_provider() as provider:
+    async with fake_provider() as provider, receiver() as collector:
         models = ["good", *play_all(provider)]
         url = database_url if database.is_sqlite else with_password(database_url)
-        settings = variables(url, f"{provider.url}/v1", *models, MUXER_LOG__LEVEL="debug", **SECRETS)
+        sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_METRIC_EXPORT_INTERVAL": "200"}
+        settings = variables(url, f"{provider.url}/v1", *models, MUXER_LOG__LEVEL="debug", **SECRETS, **sent)
         async with replica(tmp_path / "replica", **settings) as running, connected(running.target) as stub:
             for stream in (False, True):
                 for number, model in enumerate(models):
@@ -173,8 +175,11 @@ async def test_no_secret_and_no_prompt_is_anywhere_but_where_it_belongs(
             *(key, key[-20:], token, token.rpartition(".")[2], forged, "grandmother", "TOOLRESULT"),
         ]
     )
-    assert b'"level": "debug"' in log
+    assert b'"level":"debug"' in log
     assert {"log": found_in(log, secrets)} == {"log": []}
+    # As many calls as were made have their spans, and none of them tells a secret.
+    assert len([span for span in collector.spans if span.name.startswith("muxer.v1.")]) == len(told)
+    assert {"telemetry": found_in(b"".join(collector.bodies), secrets)} == {"telemetry": []}
     for number, each in enumerate(told):
         assert (number, found_in(each, secrets)) == (number, []), each
     assert len(rows_of(database, schema.ledger_entries)) > len(models)

@@ -71,7 +71,7 @@ async def test_a_reload_takes_over_what_needs_no_restart_and_calls_go_on(tmp_pat
         assert (status.settings.attempts.max_attempts, status.revision) == (2, 0)
         assert await service.stopped() == 0
         # It drains in silence: the log's level has risen too.
-        assert '"message": "draining"' not in service.log.read_text()
+        assert '"message":"draining"' not in service.log.read_text()
 
 
 async def test_a_wrong_configuration_is_refused_whole_and_the_service_goes_on(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ class Receiver:
     metrics: dict[str, Metric] = field(default_factory=dict)
     resource: dict[str, Any] = field(default_factory=dict)
     requests: int = 0
+    bodies: list[bytes] = field(default_factory=list)
     status: int = 200
     hangs: bool = False
     port: int = 0
@@ -83,7 +84,8 @@ class Receiver:
                 async with self.changed:
                     self.requests += 1
                     if self.status == 200:
-                        self._take(lines[0], gzip.decompress(body) if "content-encoding" in headers else body)
+                        self.bodies.append(gzip.decompress(body) if "content-encoding" in headers else body)
+                        self._take(lines[0], self.bodies[-1])
                     self.changed.notify_all()
                 writer.write(f"HTTP/1.1 {self.status} X\r\ncontent-length: 0\r\n\r\n".encode())
         except (asyncio.IncompleteReadError, ConnectionError):
