@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from ipaddress import ip_address
 
 from aiohttp import web
 
@@ -43,6 +44,11 @@ class OpsListener:
         """Adds a page. Before start() only."""
         self._application.router.add_get(path, page)
 
+    @property
+    def local(self) -> bool:
+        """Tells whether it serves this machine alone."""
+        return is_local_name(self._host)
+
     def on_stop(self, close: Callable[[], Awaitable[None]]) -> None:
         """Has something closed when it stops."""
         self._closing.append(close)
@@ -74,6 +80,14 @@ class OpsListener:
     async def _tell_ready(self, _request: web.Request) -> web.Response:
         why_not = self._ready()
         return web.Response(status=503 if why_not else 200, text=f"{why_not or 'ok'}\n")
+
+
+def is_local_name(host: str) -> bool:
+    """Tells whether a host, without a port, is this machine: `localhost`, or an address of its loopback."""
+    name = host.strip("[]").lower()
+    with suppress(ValueError):
+        return ip_address(name).is_loopback
+    return name == "localhost"
 
 
 @web.middleware

@@ -9,11 +9,13 @@ from typing import NamedTuple, NewType
 Markup = NewType("Markup", str)
 
 EMPTY = Markup("")
+# Those that a page may hold, the one that keeps words together too.
+SPACES = "\n\t\u00a0"
 
 
 def text(words: str) -> Markup:
     """Makes text of any characters; those that no page may hold are made visible."""
-    seen = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in words)
+    seen = "".join(c if c.isprintable() or c in SPACES else "\ufffd" for c in words)
     return Markup(escape(seen, quote=True))
 
 

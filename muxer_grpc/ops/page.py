@@ -106,16 +106,16 @@ def _tiles(status: Status) -> Markup:
         ("Cost", wording.usd(recent.cost_nano_usd), wording.usd(hour.cost_nano_usd)),
     )
     queue = wording.NOT_KNOWN if load.ledger_queue is None else f"{load.ledger_queue:,}"
-    made = [_tile(name, value, f"in 5 min; in 1 h: {before}") for name, value, before in tiles]
+    made = [_tile(name, value, f"5 min; 1 h: {before}") for name, value, before in tiles]
     return element(
         "dl",
         *made,
-        _tile("Most of a budget spent", *_most_spent(status.budgets)),
+        _tile("Budget spent most", *_most_spent(status.budgets)),
         _tile("Calls under way", f"{load.calls:,}", f"of them {wording.count(load.streams, 'stream')}"),
         _tile("Calls shed", f"{load.shed_calls + load.shed_streams:,}", "since the start"),
-        _tile("Event loop late by", wording.duration(load.event_loop_lag_seconds), "more: this process is busy"),
+        _tile("Event loop late by", wording.duration(load.event_loop_lag_seconds), "shows how busy it is"),
         _tile("Ledger queue", queue, "changes to be written"),
-        _tile("Answers from the cache", *_cache(status)),
+        _tile("From the cache", *_cache(status)),
         class_="tiles",
     )
 
@@ -191,7 +191,7 @@ def _probe(provider: ProviderStatus, now: float) -> Markup:
 
 
 def _models(status: Status) -> Markup:
-    figures = ("requests/min", "success", "p50", "p95", "cost")
+    figures = ("req/min", "success", "p50", "p95", "cost")
     columns = (
         Column("Model"),
         Column("Health"),

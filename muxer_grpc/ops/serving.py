@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from muxer_grpc.ops.listener import OpsListener, Page
+from muxer_grpc.ops.listener import OpsListener, Page, is_local_name
 from muxer_grpc.ops.page import status_page
 from muxer_grpc.ops.status import StatusBoard
 
+PORT = re.compile(r":\d*$")
 FOLDER = Path(__file__).parent
 FILES = {"/status.js": "text/javascript", "/status.css": "text/css"}
 
@@ -27,11 +29,25 @@ def serve_status(listener: OpsListener, board: StatusBoard) -> None:
         told = json.dumps(plain(await board.look()), ensure_ascii=False, allow_nan=False)
         return web.Response(text=told, content_type="application/json")
 
-    listener.serve("/", tell_page)
-    listener.serve("/status.json", tell_json)
+    listener.serve("/", _not_by_foreign_names(tell_page, listener))
+    listener.serve("/status.json", _not_by_foreign_names(tell_json, listener))
     for path, media_type in FILES.items():
         listener.serve(path, _file((FOLDER / path[1:]).read_text(), media_type))
     listener.on_stop(board.aclose)
+
+
+def _not_by_foreign_names(page: Page, listener: OpsListener) -> Page:
+    """Refuses requests for foreign names where only this machine is served.
+
+    A site whose name was made to point here would have an operator's browser read the page for it (DNS rebinding).
+    """
+
+    async def tell(request: web.Request) -> web.Response:
+        if listener.local and not is_local_name(PORT.sub("", request.host)):
+            return web.Response(status=421, text="ask for localhost, or for an address of this machine\n")
+        return await page(request)
+
+    return tell
 
 
 def _file(content: str, media_type: str) -> Page:

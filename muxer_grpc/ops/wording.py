@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 NOT_KNOWN = "\u2013"
+# A number and its unit stay on one line.
+SPACE = "\u00a0"
 NANO, NANO_DIGITS = 1_000_000_000, 9
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
@@ -27,8 +29,8 @@ def percent(rate: float | None) -> str:
         return NOT_KNOWN
     told = f"{100 * rate:.1f}"
     if told == "100.0":
-        return "100 %" if rate >= 1 else "99.9 %"
-    return f"{told} %"
+        told = "100" if rate >= 1 else "99.9"
+    return f"{told}{SPACE}%"
 
 
 def duration(seconds: float | None) -> str:
@@ -36,10 +38,10 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return NOT_KNOWN
     if 0 < seconds < 0.0005:
-        return "<1 ms"
+        return f"<1{SPACE}ms"
     if seconds < 1:
-        return f"{1_000 * seconds:.0f} ms"
-    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:,.1f} s"
+        return f"{1_000 * seconds:.0f}{SPACE}ms"
+    return f"{seconds:.2f}{SPACE}s" if seconds < 10 else f"{seconds:,.1f}{SPACE}s"
 
 
 def span(seconds: float, *, exact: bool = True) -> str:

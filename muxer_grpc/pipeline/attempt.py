@@ -46,6 +46,8 @@ class AttemptRun:
         self.failure: ProviderFailure | None = None
         # Another attempt beside this one answered first.
         self.left_behind = False
+        # Since when breakers let it pass, by the event loop's clock.
+        self.admitted_at = 0.0
 
     @property
     def model(self) -> Model:

@@ -82,6 +82,8 @@ class AttemptChain:
         self._hedge_after = hedge_after
         self._most = most
         self.attempts: list[AttemptRun] = []
+        # Those of which breakers are yet to be told how they ended.
+        self._untold: list[AttemptRun] = []
         # The attempt whose pieces the caller gets.
         self.current: AttemptRun | None = None
         self.first_failure: ProviderFailure | None = None
@@ -93,11 +95,14 @@ class AttemptChain:
         """
         self._resilience.retries.called()
         self._resilience.hedges.called()
+        loop = asyncio.get_running_loop()
         while True:
+            admitted_at = loop.time()
             step = self._plan(limit)
-            if step.wait_seconds > 0:
-                await self._wait(step, limit)
+            if step.wait_seconds > 0 and not await self._wait(step, limit, admitted_at):
+                continue
             attempt, prefix, first_token_seconds = self._start(step)
+            self._admitted(attempt, admitted_at)
             if self._sent:
                 yield self._switched(attempt, prefix)
             try:
@@ -112,17 +117,35 @@ class AttemptChain:
                 continue
             finally:
                 limit.have_patience(None, TimeoutError())
-            self._resilience.health.succeeded((self.current or attempt).model, asyncio.get_running_loop().time())
+            last = self.current or attempt
+            self._told(last)
+            self._resilience.health.succeeded(last.model, loop.time(), last.admitted_at)
             return
 
-    async def _wait(self, step: Next, limit: TimeLimit) -> None:
-        """Waits before an attempt. Raises what the limit raises."""
+    async def _wait(self, step: Next, limit: TimeLimit, admitted_at: float) -> bool:
+        """Waits before an attempt; False where it must not be made any more, since a breaker has opened meanwhile.
+
+        Raises what the limit raises.
+        """
+        health, model = self._resilience.health, step.candidate.model
         try:
             await limit.wait(partial(asyncio.sleep, step.wait_seconds))
         except BaseException:
             # It was admitted, perhaps as a probe, and will not be made.
-            self._resilience.health.left(step.candidate.model)
+            health.left(model, admitted_at)
             raise
+        if health.holds(model, admitted_at):
+            return True
+        health.left(model, admitted_at)
+        return False
+
+    def _admitted(self, attempt: AttemptRun, at: float) -> None:
+        """Remembers an attempt that breakers let pass until they are told how it ended."""
+        attempt.admitted_at = at
+        self._untold.append(attempt)
+
+    def _told(self, attempt: AttemptRun) -> None:
+        self._untold = [each for each in self._untold if each is not attempt]
 
     async def _pieces(self, attempt: AttemptRun, timers: Timers, limit: TimeLimit) -> AsyncGenerator[Delta, None]:
         """Yields the pieces of an attempt; of the first one's, or of another beside it where the request is hedged."""
@@ -159,6 +182,7 @@ class AttemptChain:
                 request = ProviderRequest(self._request.conversation, model, bound, self._stream)
                 second = self._begin(len(self.attempts) + 1, request)
                 self.attempts.append(second)
+                self._admitted(second, now)
                 return Runner(second, timers, limit)
         return None
 
@@ -168,15 +192,16 @@ class AttemptChain:
             failure = loser.attempt.failure
             if failure is None:
                 loser.attempt.left_behind = True
-                self._resilience.health.left(loser.attempt.model)
+                self._told(loser.attempt)
+                self._resilience.health.left(loser.attempt.model, loser.attempt.admitted_at)
             else:
                 self._fail(loser.attempt, failure, continued=False)
 
     def leave(self) -> None:
-        """Tells the health of an attempt that ended without saying anything of its model."""
-        for attempt in self.attempts[-2:]:
-            if attempt.failure is None and attempt.finished is None and not attempt.left_behind:
-                self._resilience.health.left(attempt.model)
+        """Tells the health of attempts that ended without saying anything of their models: the caller left amid them."""
+        for attempt in self._untold:
+            self._resilience.health.left(attempt.model, attempt.admitted_at)
+        self._untold = []
 
     def _plan(self, limit: TimeLimit) -> Next:
         """Plans the next attempt. Raises the first failure when there is none."""
@@ -256,6 +281,7 @@ class AttemptChain:
     def _fail(self, attempt: AttemptRun, failure: ProviderFailure, *, continued: bool) -> None:
         """Takes note of a failed attempt. The first failure is the one that the caller is told in the end."""
         model = attempt.model
+        self._told(attempt)
         _log.warning(
             "attempt %d failed: provider=%s model=%s class=%s status=%d code=%s",
             len(self.attempts),
@@ -272,7 +298,7 @@ class AttemptChain:
         if continued and not attempt.started and failure.failure_class is FailureClass.CALLER_FAULT:
             # It is the prefill that it refuses, which says nothing of the request: it may begin the answer anew.
             self._no_prefill.add(model.name)
-            self._resilience.health.left(model)
+            self._resilience.health.left(model, attempt.admitted_at)
             return
         self._failed.append(Failed(model, failure.failure_class, failure.retry_after_seconds))
         now = asyncio.get_running_loop().time()
@@ -283,6 +309,7 @@ class AttemptChain:
             now,
             failure.retry_after_seconds,
             unreachable=unreachable and not attempt.started,
+            since=attempt.admitted_at,
         )
 
     def _given_up(self, now: float) -> ProviderFailure:

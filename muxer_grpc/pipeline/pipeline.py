@@ -25,7 +25,7 @@ from muxer_grpc.pipeline.time_limit import TimeLimit
 
 # Route does not wait until its decision is written, and whoever takes it up elsewhere may be quicker: so it is looked
 # for again, after so many seconds each.
-LOOKS = (0.0, 0.02, 0.1)
+LOOKS = (0.0, 0.02, 0.1, 0.4)
 
 
 @dataclass(frozen=True, slots=True)

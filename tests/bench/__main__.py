@@ -22,7 +22,7 @@ from muxer.v1 import chat_pb2, muxer_service_pb2, muxer_service_pb2_grpc
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import accounts, decisions, load
+from tests.bench import accounts, decisions, load, observed
 from tests.bench.accounts import Alone
 from tests.bench.load import Measured
 from tests.bench.processes import Server, bare, cold_start_seconds, fake_upstream, muxer
@@ -182,8 +182,6 @@ def alone_shown(found: list[Alone]) -> Table:
         added = each.added_us(without)
         met = "met" if added < accounts.GOAL_ADDED_US else "missed"
         table.add_row(each.name, f"{each.p50_us:,.0f}", f"{added:,.0f}", f"{accounts.GOAL_ADDED_US:,.0f}", met)
-    if len(accounted) == 1:
-        table.add_row("Complete on PostgreSQL", accounts.NO_POSTGRESQL)
     return table
 
 
@@ -221,9 +219,15 @@ def main() -> None:
                 row.rounds.append(row.measure(arguments.seconds))
             for each in lone:
                 each.rounds.append(each.measure(arguments.seconds))
+    message = muxer_service_pb2.CompleteRequest(spec=request()).SerializeToString()
+    with fake_upstream() as upstream:
+        telemetry = observed.measure(upstream, f"{SERVICE}Complete", message, arguments.rounds, arguments.seconds)
     resident = max(each.resident_mib for row in found if row.ceiling for each in row.rounds)
     console.print(shown(found, cold, resident))
     console.print(alone_shown(lone))
+    if to.shared is None:
+        console.print(f"Complete on PostgreSQL: {accounts.NO_POSTGRESQL}")
+    console.print(observed.shown(telemetry))
     result = {
         "python": platform.python_version(),
         "grpcio": grpc.__version__,
@@ -234,6 +238,7 @@ def main() -> None:
         "classified_per_second": classified,
         "rows": {row.name: [asdict(each) for each in row.rounds] for row in found},
         "alone_us": {each.name: each.rounds for each in lone},
+        "telemetry": {each.name: [asdict(one) for one in each.rounds] for each in telemetry},
     }
     arguments.output.write_text(json.dumps(result, indent=2) + "\n")
 

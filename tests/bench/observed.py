@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import median
 
+from rich.table import Table
+
+from tests.bench import load
 from tests.bench.load import Measured
 from tests.bench.processes import LOAD_CORE, Server, environment, muxer, started
 
@@ -29,6 +33,10 @@ class Observed:
     @property
     def rate(self) -> float:
         return median(each.per_second for each in self.rounds)
+
+    @property
+    def cpu_us(self) -> float:
+        return median(each.cpu_us for each in self.rounds)
 
     def lost(self, off: Observed) -> float:
         """Gives the share that is lost: the median over the rounds, since those of one round were measured together."""
@@ -56,6 +64,42 @@ def observed(upstream: str, models: int, receiver: str, ratio: str) -> Iterator[
     }
     with muxer(upstream, models, **variables) as server:
         yield server
+
+
+def measure(upstream: str, method: str, message: bytes, rounds: int, seconds: float) -> list[Observed]:
+    """Measures, in rounds that take turns, the service without telemetry and with each kind of it."""
+    with ExitStack() as stack:
+        receiver = stack.enter_context(sink())
+        found = [
+            Observed("no telemetry", stack.enter_context(muxer(upstream, 20)), 0, []),
+            Observed("metrics alone", stack.enter_context(muxer(upstream, 20, MUXER_OPS__LISTEN="127.0.0.1:0")), 0, []),
+        ]
+        for ratio, goal in GOALS.items():
+            server = stack.enter_context(observed(upstream, 20, receiver, ratio))
+            found.append(Observed(f"metrics, and traces of a share of {ratio}", server, goal, []))
+        with open(os.devnull, "w") as nowhere:
+            quiet = muxer(upstream, 20, stderr=nowhere, MUXER_LOG__LEVEL="info", MUXER_LOG__FORMAT="json")
+            found.append(Observed("a line for each call", stack.enter_context(quiet), 0, []))
+            for _ in range(rounds):
+                for each in found:
+                    each.rounds.append(load.unary(each.server, method, message, seconds))
+    return found
+
+
+def shown(found: list[Observed]) -> Table:
+    """Shows what each kind costs."""
+    table = Table(title="What telemetry costs Complete", title_justify="left", box=None, pad_edge=False)
+    for column in ("", "per second", "CPU µs", "lost", "at most", ""):
+        table.add_column(column, justify="left" if not column else "right")
+    off = found[0]
+    for each in found:
+        lost, goal, met = "", "", ""
+        if each is not off:
+            lost = f"{each.lost(off):.1%}"
+        if each.goal:
+            goal, met = f"{each.goal:.0%}", "met" if each.lost(off) <= each.goal else "missed"
+        table.add_row(each.name, f"{each.rate:,.0f}", f"{each.cpu_us:,.0f}", lost, goal, met)
+    return table
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

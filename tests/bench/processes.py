@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import grpc
 
@@ -76,7 +77,9 @@ def environment(upstream: str = "", models: int = 1) -> dict[str, str]:
 
 
 @contextmanager
-def started(core: int, *arguments: str, variables: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(
+    core: int, *arguments: str, variables: Mapping[str, str], stderr: IO[str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Starts a Python module on a core; gives the process and its first line."""
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
@@ -84,6 +87,7 @@ def started(core: int, *arguments: str, variables: Mapping[str, str]) -> Iterato
             cwd=folder,
             env=dict(variables),
             stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             preexec_fn=lambda: pin(core),  # noqa: PLW1509 (no thread runs here yet)
         )
@@ -98,9 +102,11 @@ def started(core: int, *arguments: str, variables: Mapping[str, str]) -> Iterato
 
 
 @contextmanager
-def muxer(upstream: str, models: int, program: str = "muxer_grpc", **more: str) -> Iterator[Server]:
+def muxer(
+    upstream: str, models: int, program: str = "muxer_grpc", stderr: IO[str] | None = None, **more: str
+) -> Iterator[Server]:
     variables = environment(upstream, models) | more
-    with started(SERVER_CORE, program, "serve", "--json", variables=variables) as (process, line):
+    with started(SERVER_CORE, program, "serve", "--json", variables=variables, stderr=stderr) as (process, line):
         yield Server(process, json.loads(line)["data"][0])
 
 

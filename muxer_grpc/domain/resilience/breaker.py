@@ -42,7 +42,11 @@ MOST_REMEMBERED = 200
 
 
 class Breaker:
-    """One breaker, of a model or a provider."""
+    """One breaker, of a model or a provider.
+
+    Whoever tells the end of a call tells since when it was let pass (`since`), too: what was let pass before the breaker
+    opened is no probe. Without it, the call was let pass when it ended.
+    """
 
     def __init__(self, rules: BreakerRules) -> None:
         self._rules = rules
@@ -50,6 +54,7 @@ class Breaker:
         self._open_until = 0.0
         self._open_seconds = rules.open_seconds
         self._opened = False
+        self._opened_at = 0.0
         self._probing = False
         self._disabled = False
         self.consecutive_failures = 0
@@ -79,21 +84,28 @@ class Breaker:
         self._probing = self._opened
         return True
 
-    def succeeded(self, now: float) -> None:
+    def holds(self, since: float) -> bool:
+        """Tells whether a call that was let pass, and is not made yet, may be made still."""
+        return not (self._disabled or self._is_from_before(since))
+
+    def succeeded(self, now: float, since: float | None = None) -> None:
         """Learns that a call succeeded; a half-open breaker closes.
 
-        While it is open, that was a call from before: it does not shorten what the target may have asked for.
+        A call from before it opened changes nothing: that answers go on which began then does not say that others can
+        begin, nor does it shorten what the target may have asked for.
         """
+        if self._is_from_before(since):
+            return
         self._recent.append((now, True))
         self.consecutive_failures = 0
         if self._opened and now >= self._open_until:
             self._close()
 
-    def failed(self, now: float) -> None:
+    def failed(self, now: float, since: float | None = None) -> None:
         """Learns that a call failed in a way that speaks against its target."""
         self._recent.append((now, False))
         self.consecutive_failures += 1
-        if self._opened and now < self._open_until and not self._probing:
+        if self._is_from_before(since) or (self._opened and now < self._open_until and not self._probing):
             # A call from before it opened: of many at once, each would open it for longer.
             return
         if self._opened:
@@ -104,9 +116,10 @@ class Breaker:
             self._open_seconds = self._rules.open_seconds
             self._open(now, self._open_seconds)
 
-    def left(self) -> None:
+    def left(self, since: float | None = None) -> None:
         """Learns that a call ended without saying anything of its target: its caller left, or was at fault."""
-        self._probing = False
+        if not self._is_from_before(since):
+            self._probing = False
 
     def rest(self, now: float, seconds: float) -> None:
         """Lets nothing pass for a time, as the target itself has asked, or as its failure suggests."""
@@ -132,6 +145,7 @@ class Breaker:
 
     def _open(self, now: float, seconds: float) -> None:
         self._opened = True
+        self._opened_at = now
         self._probing = False
         self._open_until = now + seconds
         self.changes += 1
@@ -144,6 +158,9 @@ class Breaker:
         self._recent.clear()
         self.consecutive_failures = 0
         self.changes += 1
+
+    def _is_from_before(self, since: float | None) -> bool:
+        return self._opened and since is not None and since < self._opened_at
 
     def _fails_too_often(self, now: float) -> bool:
         since = now - self._rules.window_seconds

@@ -44,7 +44,10 @@ class _Provider:
 
 
 class Health:
-    """Knows which models may be called. All methods are of the loop's thread."""
+    """Knows which models may be called. All methods are of the loop's thread.
+
+    Whoever tells how a call ended tells since when it was admitted (`since`), too: see Breaker.
+    """
 
     def __init__(self, rules: BreakerRules | None = None, *, enabled: bool = True) -> None:
         self._rules = rules or BreakerRules()
@@ -67,15 +70,22 @@ class Health:
             return False
         return breaker is None or breaker.admit(at)
 
-    def succeeded(self, model: Model, now: float) -> None:
+    def holds(self, model: Model, since: float) -> bool:
+        """Tells whether a call that was admitted, and not made yet, may be made still: no breaker has opened since."""
+        breaker, provider = self._models.get(model.name), self._providers.get(model.provider)
+        return (breaker is None or breaker.holds(since)) and (provider is None or provider.breaker.holds(since))
+
+    def succeeded(self, model: Model, now: float, since: float | None = None) -> None:
         """Learns that a model answered."""
         breaker = self._models.get(model.name)
         if breaker is not None:
-            breaker.succeeded(now)
+            breaker.succeeded(now, since)
         self._answered_at[model.provider] = now
         provider = self._providers.get(model.provider)
         if provider is not None:
-            _close(provider, now)
+            provider.failing.clear()
+            provider.answered_badly = False
+            provider.breaker.succeeded(now, since)
 
     def failed(
         self,
@@ -85,6 +95,7 @@ class Health:
         retry_after_seconds: float | None = None,
         *,
         unreachable: bool = False,
+        since: float | None = None,
     ) -> None:
         """Learns that an attempt at a model failed; `unreachable` where nothing of the provider answered at all."""
         if not self._enabled:
@@ -94,15 +105,15 @@ class Health:
         if treatment.counts or treatment.reach is Reach.PROVIDER:
             provider.answered_badly = provider.answered_badly or not unreachable
         if treatment.counts:
-            breaker.failed(now)
+            breaker.failed(now, since)
             provider.failing.add(model.name)
             if len(provider.failing) > 1:
-                provider.breaker.failed(now)
+                provider.breaker.failed(now, since)
             else:
-                provider.breaker.left()
+                provider.breaker.left(since)
         else:
-            breaker.left()
-            provider.breaker.left()
+            breaker.left(since)
+            provider.breaker.left(since)
         rest = treatment.rest_seconds if retry_after_seconds is None else retry_after_seconds
         if rest > 0 and treatment.reach is Reach.PROVIDER:
             provider.breaker.rest(now, rest)
@@ -131,13 +142,13 @@ class Health:
         """Tells when any model of a provider answered a call last; None: never."""
         return self._answered_at.get(provider)
 
-    def left(self, model: Model) -> None:
+    def left(self, model: Model, since: float | None = None) -> None:
         """Learns that an attempt ended without saying anything of the model: its caller left."""
         breaker, provider = self._models.get(model.name), self._providers.get(model.provider)
         if breaker is not None:
-            breaker.left()
+            breaker.left(since)
         if provider is not None:
-            provider.breaker.left()
+            provider.breaker.left(since)
 
     def set_disabled(self, *, model: str = "", provider: str = "", disabled: bool) -> None:
         """Opens or closes a breaker by hand."""
@@ -231,12 +242,6 @@ class Health:
         if provider is None:
             provider = self._providers[name] = _Provider(Breaker(self._rules))
         return provider
-
-
-def _close(provider: _Provider, now: float) -> None:
-    provider.failing.clear()
-    provider.answered_badly = False
-    provider.breaker.succeeded(now)
 
 
 def _rest(breaker: Breaker, now: float, who: str) -> Resting | None:
