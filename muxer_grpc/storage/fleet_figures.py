@@ -17,7 +17,7 @@ from muxer_grpc.domain.money import Usage, add_usage
 from muxer_grpc.domain.reporting import FAILURES
 from muxer_grpc.domain.spreads import spread_of
 from muxer_grpc.storage.database import Database
-from muxer_grpc.storage.entry_rows import columns
+from muxer_grpc.storage.entry_rows import TOKEN_KINDS, columns
 from muxer_grpc.storage.snapshots import snapshot
 
 # The latest entries of which timings are read.
@@ -25,14 +25,6 @@ MOST_TIMINGS = 10_000
 # What PostgreSQL may take for one statement, in seconds: callers of the data listener wait for it.
 STATEMENT_SECONDS = 10
 
-_KINDS = (
-    "input_tokens",
-    "cached_input_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-)
 _COLUMN_OF = {
     Dimension.PROVIDER: columns.provider,
     Dimension.MODEL: columns.model,
@@ -142,7 +134,7 @@ def _sums() -> list[ColumnElement[Any]]:
     paced = and_(succeeded, columns.first_token_us.is_not(None), pace_us >= int(LEAST_PACED_SECONDS * MICROSECONDS))
     output = columns.output_tokens + columns.reasoning_tokens
     return [
-        *(func.sum(columns[kind]).label(kind) for kind in _KINDS),
+        *(func.sum(columns[kind]).label(kind) for kind in TOKEN_KINDS),
         func.count().label("requests"),
         func.sum(case((succeeded, 1), else_=0)).label("successes"),
         func.sum(case((columns.outcome == EntryOutcome.CANCELLED.value, 1), else_=0)).label("cancelled"),
@@ -166,7 +158,7 @@ def _grouped(rows: Sequence[Any], split: Callable[[Any], tuple[_Group, _Timing]]
 
 def _figures(row: RowMapping, failures: Mapping[FailureClass | None, int], timings: _Timings) -> GroupFigures:
     # PostgreSQL sums 64-bit integers as numerics.
-    kinds: dict[str, Any] = {kind: int(row[kind]) for kind in _KINDS}
+    kinds: dict[str, Any] = {kind: int(row[kind]) for kind in TOKEN_KINDS}
     return _timed(
         GroupFigures(
             requests=row["requests"],

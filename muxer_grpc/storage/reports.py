@@ -11,7 +11,7 @@ from muxer_grpc.domain.administration import PageRequest
 from muxer_grpc.domain.money import Usage
 from muxer_grpc.domain.reporting import FAILURES, EntryFilter, UsageDimension, UsageQuery, UsageRow, UsageSums
 from muxer_grpc.storage.database import Database
-from muxer_grpc.storage.entry_rows import bucket, columns, label, meant_by
+from muxer_grpc.storage.entry_rows import TOKEN_KINDS, bucket, columns, label, meant_by
 from muxer_grpc.storage.snapshots import snapshot
 
 COLUMN_OF: Mapping[UsageDimension, str] = {
@@ -24,15 +24,7 @@ COLUMN_OF: Mapping[UsageDimension, str] = {
     UsageDimension.STRATEGY: "strategy",
     UsageDimension.OUTCOME: "outcome",
 }
-_KINDS = (
-    "input_tokens",
-    "cached_input_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-)
-_SUMMED = ("cost_nano_usd", "reserved_nano_usd", *_KINDS)
+_SUMMED = ("cost_nano_usd", "reserved_nano_usd", *TOKEN_KINDS)
 _FAILED = sorted(outcome.value for outcome in FAILURES)
 
 
@@ -103,7 +95,7 @@ def _sums(entries: Any) -> list[ColumnElement[Any]]:
 
 def _sums_of(row: RowMapping) -> UsageSums:
     # PostgreSQL sums 64-bit integers as numerics.
-    kinds: dict[str, Any] = {kind: int(row[kind]) for kind in _KINDS}
+    kinds: dict[str, Any] = {kind: int(row[kind]) for kind in TOKEN_KINDS}
     return UsageSums(
         cost_nano_usd=int(row["cost_nano_usd"]),
         reserved_nano_usd=int(row["reserved_nano_usd"]),

@@ -15,4 +15,6 @@ def key(name: str, tenant: str = "acme") -> CacheKey:
 
 def answer(text: str = "Hello", model: str = "openai/gpt", saved: int = 1_000, **labels: str) -> CachedAnswer:
     """Makes an answer that was kept."""
-    return CachedAnswer(text.encode(), model, tuple(sorted(labels.items())), saved, 1_000_000.25)
+    return CachedAnswer(
+        text.encode(), model, tuple(sorted(labels.items())), saved, 1_000_000.25, intent="code_gen", strategy="cost"
+    )

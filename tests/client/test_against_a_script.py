@@ -33,6 +33,7 @@ class Scripted(muxer_service_pb2_grpc.MuxerServiceServicer):
 
     def __init__(self) -> None:
         self.attempts = 0
+        self.request_ids: list[str] = []
         self.metadata: dict[str, Any] = {}
         self.remaining: float | None = None
         self.events: list[Event] = [DECISION, SUMMARY]
@@ -42,6 +43,7 @@ class Scripted(muxer_service_pb2_grpc.MuxerServiceServicer):
         self, request: muxer_service_pb2.CompleteRequest, context: Context
     ) -> muxer_service_pb2.CompleteResponse:
         self.attempts += 1
+        self.request_ids.append(request.spec.request_id)
         self.metadata = dict(context.invocation_metadata() or ())
         self.remaining = context.time_remaining()
         failure = self.fail(self.attempts)
@@ -119,6 +121,41 @@ async def test_unavailable_is_tried_again() -> None:
         servicer.fail = lambda n: (grpc.StatusCode.UNAVAILABLE, "busy", ()) if n < 3 else None
         await client.complete("x")
         assert servicer.attempts == 3
+
+
+async def test_hundreds_of_calls_that_fail_at_once_are_all_tried_again() -> None:
+    """As they do where one replica of a service dies."""
+    calls = 300
+    async with scripted() as (servicer, target), AsyncMuxerClient(target) as client:
+        servicer.fail = lambda n: (grpc.StatusCode.UNAVAILABLE, "gone", ()) if n <= calls else None
+        await asyncio.gather(*(client.complete("x") for _ in range(calls)))
+        assert servicer.attempts == 2 * calls
+
+
+async def test_a_repeatable_call_has_one_request_id_however_often_it_is_sent() -> None:
+    async with scripted() as (servicer, target), AsyncMuxerClient(target, repeatable=True) as client:
+        servicer.fail = lambda n: (grpc.StatusCode.UNAVAILABLE, "busy", ()) if n < 3 else None
+        await client.complete("x")
+        await client.complete("x")
+        await client.complete("x", request_id="mine")
+    first, second, third, other, own = servicer.request_ids
+    assert first
+    assert (first, first, "mine") == (second, third, own)
+    assert other not in {"", first}
+
+
+async def test_a_call_has_no_request_id_unless_it_is_asked_for() -> None:
+    async with scripted() as (servicer, target), AsyncMuxerClient(target) as client:
+        await client.complete("x")
+    assert servicer.request_ids == [""]
+
+
+async def test_a_reset_without_a_word_of_the_service_is_unavailable_as_a_broken_line_is() -> None:
+    async with scripted() as (servicer, target), AsyncMuxerClient(target) as client:
+        servicer.fail = lambda _n: (grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2", ())
+        with pytest.raises(MuxerError) as raised:
+            await client.complete("x")
+    assert (raised.value.code, raised.value.reason) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
 
 
 @pytest.mark.parametrize("code", [c for c in grpc.StatusCode if c.name not in ("OK", "UNAVAILABLE", "CANCELLED")])

@@ -13,7 +13,7 @@ from muxer_grpc.domain.ports import Provider
 from muxer_grpc.providers import http
 from muxer_grpc.providers.registry import Timeouts
 from tests.contracts.cases import CASES, Case, heard, opened, request_of
-from tests.fakes.answers import PLAIN
+from tests.fakes.answers import PLAIN, Answer
 from tests.fakes.plays import Play
 from tests.fakes.provider import FakeProvider
 
@@ -65,3 +65,27 @@ async def test_a_whole_stream_leaves_its_connection_for_the_next(
         await heard(provider, request_of(case.name, stream=True))
         connections.add(fake.open_connections)
     assert connections == {1}
+
+
+# What a vendor says of why it stopped, and what of it is told.
+WORDS = {
+    "stopped_for_2.its_own": "stopped_for_2.its_own",
+    "vendor.stop:v2-b": "vendor.stop:v2-b",
+    "x" * 64: "x" * 64,
+    "x" * 65: "",
+    "the key sk-1 of you@example.org ran out": "",
+    "stop\n": "",
+    "stöp": "",
+    "\x1b[2Jstop": "",
+    " ": "",
+}
+
+
+@pytest.mark.parametrize("said", WORDS, ids=ascii)
+async def test_why_the_vendor_stopped_is_told_in_its_own_word_and_in_nothing_longer_than_a_word(
+    case: Case, fake: FakeProvider, provider: Provider, stream: bool, said: str
+) -> None:
+    fake.script("m1", Play(answer=Answer(finish_word=said)))
+    answer = await heard(provider, request_of(case.name, stream=stream))
+    assert (answer.text, answer.finish.reason) == (PLAIN.text, FinishReason.STOP)
+    assert answer.finish.vendor_reason == WORDS[said]

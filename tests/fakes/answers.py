@@ -31,7 +31,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer; `finish` is stop, length, tool_calls, content_filter or refusal."""
+    """An answer; `finish` is stop, length, tool_calls, content_filter or refusal, which each dialect says in its way.
+
+    `finish_word` is said instead, whatever the dialect.
+    """
 
     tokens: tuple[str, ...] = ("Hel", "lo", " wörld", " 🌍", ".")
     reasoning: tuple[str, ...] = ()
@@ -39,6 +42,7 @@ class Answer:
     refusal: str = ""
     calls: tuple[Call, ...] = ()
     finish: str = "stop"
+    finish_word: str = ""
     counts: Counts = field(default_factory=Counts)
 
     @property

@@ -43,7 +43,7 @@ def _openai_usage(answer: Answer) -> dict[str, Any]:
 
 
 def _openai_finish(answer: Answer) -> str:
-    return "stop" if answer.finish == "refusal" else answer.finish
+    return answer.finish_word or ("stop" if answer.finish == "refusal" else answer.finish)
 
 
 def openai_whole(answer: Answer, model: str) -> bytes:
@@ -145,7 +145,7 @@ def anthropic_whole(answer: Answer, model: str) -> bytes:
         "role": "assistant",
         "model": f"{model}-001",
         "content": content,
-        "stop_reason": ANTHROPIC_FINISH[answer.finish],
+        "stop_reason": answer.finish_word or ANTHROPIC_FINISH[answer.finish],
         "usage": _anthropic_usage(answer),
     }
     return _dumps(reply)
@@ -174,7 +174,7 @@ def anthropic_events(answer: Answer, model: str) -> list[bytes]:
         events.append(_named({"type": "content_block_start", "index": index, "content_block": block}))
         events += [_named({"type": "content_block_delta", "index": index, "delta": d}) for d in block_deltas]
         events.append(_named({"type": "content_block_stop", "index": index}))
-    delta = {"stop_reason": ANTHROPIC_FINISH[answer.finish]}
+    delta = {"stop_reason": answer.finish_word or ANTHROPIC_FINISH[answer.finish]}
     usage = {"output_tokens": answer.counts.output + answer.counts.reasoning}
     events.append(_named({"type": "message_delta", "delta": delta, "usage": usage}))
     return events
@@ -207,7 +207,7 @@ def _ollama_end(answer: Answer, model: str) -> dict[str, Any]:
     return {
         "model": f"{model}-001",
         "done": True,
-        "done_reason": "length" if answer.finish == "length" else "stop",
+        "done_reason": answer.finish_word or ("length" if answer.finish == "length" else "stop"),
         "prompt_eval_count": counts.fresh_input + counts.cached_input,
         "eval_count": counts.output + counts.reasoning,
     }

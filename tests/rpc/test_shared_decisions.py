@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -9,14 +10,14 @@ from dataclasses import replace
 
 import grpc
 import pytest
-from muxer.v1 import muxer_service_pb2, routing_pb2
+from muxer.v1 import chat_pb2, muxer_service_pb2, routing_pb2
 
 from muxer_grpc.bootstrap import new_id
 from muxer_grpc.bootstrap_storage import open_storage
 from muxer_grpc.domain.catalogue import Catalogue
 from muxer_grpc.domain.ledger import RoutedDecision
 from muxer_grpc.domain.money import Price
-from muxer_grpc.domain.tenancy import LOCAL, Principal, Subject
+from muxer_grpc.domain.tenancy import LOCAL, LOCAL_TENANT, Principal, Subject
 from muxer_grpc.pipeline.decisions import DEFAULT_SECONDS
 from muxer_grpc.rpc.gates import Guards
 from muxer_grpc.settings import Settings
@@ -52,6 +53,16 @@ async def replica(
         yield service
 
 
+async def routed(service: Service, asked: chat_pb2.CompletionSpec) -> routing_pb2.RouteDecision:
+    """Routes, and waits until the decision is written, as whoever takes it up elsewhere need not."""
+    decision = await route(service, asked)
+    books = service.app.pipeline._around.books
+    assert books is not None
+    while await books.routed.routed(LOCAL_TENANT, decision.decision_id) is None:
+        await asyncio.sleep(0.01)
+    return decision
+
+
 def without(*names: str) -> Catalogue:
     models = [model for model in MODELS if model.name not in names]
     return Catalogue.of(models, PROVIDERS, version="fleet-less", price_book_version="prices-test")
@@ -75,9 +86,10 @@ def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def test_a_decision_is_taken_up_to_the_letter_by_a_process_that_did_not_make_it(
     database_url: str, method: str
 ) -> None:
-    clock = Clock()
+    # Near the true time, by which the sweeper forgets what is old.
+    clock = Clock(float(int(time.time())))
     async with replica(database_url, now=clock) as first, replica(database_url, now=clock) as second:
-        decision = await route(first, spec())
+        decision = await routed(first, spec())
         assert await take_up(second, method, spec(), decision.decision_id) == decision
         assert await take_up(first, method, spec(), decision.decision_id) == decision
         assert await take_up(second, method, spec(), decision.decision_id) == decision
@@ -88,7 +100,8 @@ async def test_nothing_is_looked_up_without_an_id_or_for_one_that_is_here_or_tha
     database_url: str, looked_up: list[str]
 ) -> None:
     async with replica(database_url) as first, replica(database_url) as second:
-        decision = await route(first, spec())
+        decision = await routed(first, spec())
+        looked_up.clear()
         await take_up(first, "Complete", spec(), decision.decision_id)
         for unmade in ("nonsense", "dec_\0", "dec_" + "x" * 100_000):
             await refusal(second, "Complete", spec(), unmade)
@@ -100,9 +113,24 @@ async def test_nothing_is_looked_up_without_an_id_or_for_one_that_is_here_or_tha
     assert looked_up == []
 
 
+async def test_a_decision_that_is_not_written_yet_is_looked_for_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = DecisionTable.routed
+    answers = iter([False, False])
+
+    async def late(self: DecisionTable, tenant_id: str, decision_id: str) -> RoutedDecision | None:
+        return await look(self, tenant_id, decision_id) if next(answers, True) else None
+
+    async with replica(database_url) as first, replica(database_url) as second:
+        decision = await routed(first, spec())
+        monkeypatch.setattr(DecisionTable, "routed", late)
+        assert await take_up(second, "Complete", spec(), decision.decision_id) == decision
+
+
 async def test_an_unknown_id_and_one_of_another_tenant_are_told_alike(database_url: str) -> None:
     async with replica(database_url) as first, replica(database_url, principal=STRANGER) as second:
-        decision = await route(first, spec())
+        decision = await routed(first, spec())
         await take_up(first, "Complete", spec(), decision.decision_id)
         for decision_id in (decision.decision_id, "dec_000000000000000000000000"):
             error = await refusal(second, "Complete", spec(), decision_id)
@@ -117,9 +145,10 @@ async def test_what_complete_decided_by_itself_is_nothing_to_take_up(database_ur
 
 
 async def test_a_decision_holds_for_the_set_time_in_all_processes(database_url: str) -> None:
-    clock = Clock()
+    # Near the true time, by which the sweeper forgets what is old.
+    clock = Clock(float(int(time.time())))
     async with replica(database_url, now=clock) as first, replica(database_url, now=clock) as second:
-        decision = await route(first, spec())
+        decision = await routed(first, spec())
         await take_up(first, "Complete", spec(), decision.decision_id)
         clock.at += DEFAULT_SECONDS + 0.001
         error = await refusal(second, "Complete", spec(), decision.decision_id)
@@ -128,7 +157,7 @@ async def test_a_decision_holds_for_the_set_time_in_all_processes(database_url: 
 
 async def test_another_spec_is_refused_by_all_processes(database_url: str) -> None:
     async with replica(database_url) as first, replica(database_url) as second:
-        decision = await route(first, spec())
+        decision = await routed(first, spec())
         error = await refusal(second, "Complete", spec("Tell me about the sea"), decision.decision_id)
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
     assert error.fields == {"decision_id": "CONTRADICTION"}
@@ -140,7 +169,7 @@ async def test_a_decision_for_a_model_that_is_gone_or_disabled_elsewhere_is_stal
         replica(database_url, catalogue=without("acme/small")) as second,
         replica(database_url) as third,
     ):
-        decision = await route(first, CHEAPEST)
+        decision = await routed(first, CHEAPEST)
         assert decision.selected_model == "acme/small"
         await update(third, "acme/small", "disabled", disabled=True)
         gone = await refusal(second, "Complete", CHEAPEST, decision.decision_id)
@@ -159,7 +188,7 @@ async def test_a_model_that_is_gone_and_was_not_chosen_is_told_and_not_fallen_ba
         replica(database_url) as first,
         replica(database_url, catalogue=without("acme/middle")) as second,
     ):
-        decision = await route(first, CHEAPEST)
+        decision = await routed(first, CHEAPEST)
         taken_up = await take_up(second, "Complete", CHEAPEST, decision.decision_id)
     assert "acme/middle" in decision.fallback_models
     assert list(taken_up.fallback_models) == [name for name in decision.fallback_models if name != "acme/middle"]
@@ -171,7 +200,7 @@ async def test_where_prices_differ_cost_and_version_are_those_of_whoever_calls_t
     dearer = CATALOGUE.with_prices(prices, "prices-dearer")
     async with replica(database_url) as first, replica(database_url, catalogue=dearer) as second:
         version = second.app.prices.book.version
-        decision = await route(first, CHEAPEST)
+        decision = await routed(first, CHEAPEST)
         taken_up = await take_up(second, "Complete", CHEAPEST, decision.decision_id)
         [entry] = books_of(database_url).entries
     assert decision.price_book_version != version == taken_up.price_book_version
@@ -185,7 +214,7 @@ async def test_a_database_that_is_away_is_told_as_such_and_not_as_an_unknown_dec
     database = Database(url)
     migrate(database)
     async with replica(url, patience_seconds=0.2) as first, replica(url) as second:
-        decision = await route(first, spec())
+        decision = await routed(first, spec())
         await take_up(first, "Complete", spec(), decision.decision_id)
         own_postgres.kill()
         error = await refusal(second, "Complete", spec(), decision.decision_id)

@@ -35,6 +35,7 @@ class Browser:
     socket: aiohttp.ClientWebSocketResponse
     # What went wrong in the page: scripts that broke, and what its policy forbade.
     complaints: list[str] = field(default_factory=list)
+    _loaded: bool = False
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     async def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -42,13 +43,18 @@ class Browser:
         number = next(self._numbers)
         await self.socket.send_json({"id": number, "method": method, "params": parameters})
         async with asyncio.timeout(30):
-            while True:
-                told = await self.socket.receive_json()
-                if told.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
-                    self.complaints.append(json.dumps(told["params"]))
-                if told.get("id") == number:
-                    assert "error" not in told, told
-                    return dict(told["result"])
+            while (told := await self._hear()).get("id") != number:
+                pass
+        assert "error" not in told, told
+        return dict(told["result"])
+
+    async def _hear(self) -> dict[str, Any]:
+        """Takes what the browser says next."""
+        told: dict[str, Any] = await self.socket.receive_json()
+        if told.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
+            self.complaints.append(json.dumps(told["params"]))
+        self._loaded = self._loaded or told.get("method") == "Page.loadEventFired"
+        return told
 
     async def run(self, script: str) -> Any:
         """Evaluates an expression in the page; waits for it where it is a promise."""
@@ -63,16 +69,20 @@ class Browser:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.ask("Emulation.setEmulatedMedia", features=[scheme])
+        self._loaded = False
         told = await self.ask("Page.navigate", url=url)
         assert "errorText" not in told, told
-        await self.run("new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))")
+        async with asyncio.timeout(30):
+            while not self._loaded:
+                await self._hear()
 
     async def until(self, condition: str) -> None:
         """Waits until an expression holds in the page, which is looked at when the page changes."""
         await self.run(
             "new Promise(done => { const look = () => (" + condition + ") && (seen.disconnect(), done(true));"
             "const seen = new MutationObserver(look);"
-            "seen.observe(document, {subtree: true, childList: true, characterData: true, attributes: true}); look(); })"
+            "seen.observe(document, {subtree: true, childList: true, characterData: true, attributes: true});"
+            "look(); })"
         )
 
     async def picture(self, *, whole: bool = False, scale: float = 1.0) -> bytes:

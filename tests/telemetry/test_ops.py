@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -138,6 +139,9 @@ async def test_each_worker_has_a_port_of_its_own_and_their_sums_are_right(tmp_pa
             for port in ports[:2]
         ]
         assert sum(sums) == 12
+        told = [json.loads((await get(f"127.0.0.1:{port}", "/status.json"))[1])["process"] for port in ports[:2]]
+        assert [(each["worker"], each["workers"]) for each in told] == [(1, 2), (2, 2)]
+        assert told[0]["process_id"] != told[1]["process_id"]
         assert await service.stopped() == 0
 
 

@@ -104,6 +104,33 @@ async def test_a_caller_that_leaves_during_a_wait_gives_the_probe_back() -> None
     assert health.admits(ONE.model, later)
 
 
+async def test_a_caller_that_leaves_after_the_end_of_an_answer_gives_the_probe_back() -> None:
+    """The line may stay open after the end: the provider has said all, and the attempt is not over."""
+    health = await half_open(ONE.model)
+    play: list[Step] = [*saying("Hello"), asyncio.Event()]
+    chain = Chain(Stage({"a/one": [play]}), candidates=(ONE,), health=health)
+    task = asyncio.create_task(chain.run())
+    while not chain.chain.attempts or chain.chain.attempts[0].finished is None:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert health.admits(ONE.model, asyncio.get_running_loop().time())
+
+
+async def test_a_retry_that_waits_is_not_made_once_the_breaker_has_opened() -> None:
+    health = Health()
+    rules = AttemptRules(first_wait=0.05)
+    chain = Chain(Stage({"a/one": [[failing()]], "b/two": [saying("Hello")]}), health=health, rules=rules)
+    task = asyncio.create_task(chain.run())
+    while not health.of_models(["a/one"], 0.0)[0].consecutive_failures:
+        await asyncio.sleep(0)
+    for _ in range(2):
+        health.failed(ONE.model, FailureClass.TRANSIENT, asyncio.get_running_loop().time() + 0.001)
+    await task
+    assert chain.stage.asked == ["a/one", "b/two"]
+
+
 async def test_a_success_closes_the_breaker() -> None:
     health = await half_open(ONE.model)
     chain = Chain(Stage({"a/one": [saying("Hello")]}), candidates=(ONE,), health=health)

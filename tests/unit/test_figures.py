@@ -7,8 +7,9 @@ import pytest
 from muxer_grpc.domain.catalogue import Tier
 from muxer_grpc.domain.completion import Attempt, Outcome, Summary
 from muxer_grpc.domain.errors import FailureClass
-from muxer_grpc.domain.figures import WINDOW, Dimension, Figures, FiguresQuery, percentile
+from muxer_grpc.domain.figures import Dimension, Figures, FiguresQuery
 from muxer_grpc.domain.money import Cost, Usage
+from muxer_grpc.domain.tallies import WINDOW, percentile
 from muxer_grpc.domain.tasks import Intent
 from tests.rpc.service import model
 from tests.unit.test_routing import asked, decided

@@ -14,11 +14,12 @@ from muxer_grpc.domain.catalogue import Model, Tier
 from muxer_grpc.domain.completion import Attempt, Outcome, Summary
 from muxer_grpc.domain.decision import Classification, Decision
 from muxer_grpc.domain.errors import CompletionFailed, Draining, FailureClass, InternalError, MuxerError
-from muxer_grpc.domain.figures import PRIOR_SUCCESSES, SNAPSHOT_SECONDS, WINDOW, Dimension, Figures, FiguresQuery
+from muxer_grpc.domain.figures import SNAPSHOT_SECONDS, Dimension, Figures, FiguresQuery
 from muxer_grpc.domain.live import NOTHING_KNOWN, LiveFigures, LiveSnapshot
 from muxer_grpc.domain.money import NO_USAGE, Cost, Usage, cost_of
 from muxer_grpc.domain.routing.estimates import Contender
 from muxer_grpc.domain.routing.ranking import Aim, known_strategies
+from muxer_grpc.domain.tallies import PRIOR_SUCCESSES, WINDOW
 from muxer_grpc.domain.tasks import Intent
 from tests.rpc.service import CATALOGUE, model
 

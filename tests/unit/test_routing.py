@@ -179,6 +179,14 @@ def test_simulated_and_retired_models_answer_only_by_name(mark: str, reason: Exc
     assert decided(CompletionRequest(asked("hi"), policy), catalogue).selected.name == "p/special"
 
 
+@pytest.mark.parametrize("mark", ["simulated", "retired"])
+def test_simulated_and_retired_models_are_no_fallback_of_one_that_is_asked_for_by_name(mark: str) -> None:
+    request = CompletionRequest(asked("hi"), RoutingPolicy(fall_back=True), requested_model="p/real")
+    decision = decided(request, with_special(**{mark: True}))
+    assert "p/special" not in [candidate.model.name for candidate in decision.fallbacks]
+    assert [exclusion.model.name for exclusion in decision.exclusions] == ["p/special"]
+
+
 def test_a_requested_model_is_chosen_whatever_the_prompt() -> None:
     decision = decided(CompletionRequest(asked("Debug this"), requested_model="acme/small"))
     assert decision.selected.name == "acme/small"

@@ -44,8 +44,8 @@ MOST_REMEMBERED = 200
 class Breaker:
     """One breaker, of a model or a provider.
 
-    Whoever tells the end of a call tells since when it was let pass (`since`), too: what was let pass before the breaker
-    opened is no probe. Without it, the call was let pass when it ended.
+    Whoever tells the end of a call tells since when it was let pass (`since`), too: what was let pass before the
+    breaker opened is no probe. Without it, the call was let pass when it ended.
     """
 
     def __init__(self, rules: BreakerRules) -> None:

@@ -18,10 +18,9 @@ from muxer_grpc.domain.savings import (
     savings,
 )
 from muxer_grpc.pipeline.time_limit import TimeLimit
-from muxer_grpc.rpc.admin_fields import check_tenant_id
 from muxer_grpc.rpc.calls import Calls
 from muxer_grpc.rpc.ledger_fields import intent_number
-from muxer_grpc.rpc.listings import read_span
+from muxer_grpc.rpc.listings import read_tenant_span
 from muxer_grpc.rpc.tenant_access import tenants_meant
 from muxer_grpc.rpc.violations import Violations
 
@@ -43,11 +42,7 @@ class SavingsServicer:
         """Estimates savings from what the ledger tells of the past."""
         tenant_id = tenants_meant(limit.principal, request.tenant_id)
         violations = Violations()
-        if tenant_id is not None:
-            check_tenant_id(tenant_id, "tenant_id", violations)
-        since = request.since if request.HasField("since") else None
-        until = request.until if request.HasField("until") else None
-        since_us, until_us = read_span(since, until, "", violations)
+        since_us, until_us = read_tenant_span(request, tenant_id, violations)
         tolerance = request.quality_tolerance if request.HasField("quality_tolerance") else QUALITY_TOLERANCE
         violations.check(0 <= tolerance <= 1, "quality_tolerance", "range", "give 0 to 1")
         violations.raise_if_any()

@@ -129,6 +129,30 @@ def test_a_success_of_a_call_from_before_it_opened_does_not_close_it() -> None:
     assert breaker.state(8.0) is BreakerState.HALF_OPEN
 
 
+@pytest.mark.parametrize("end", ["succeeded", "failed", "left"])
+def test_however_a_call_from_before_it_opened_ends_the_probe_that_is_out_stays_the_only_one(end: str) -> None:
+    breaker = opened(1.0)
+    assert breaker.admit(6.0)
+    if end == "left":
+        breaker.left(0.5)
+    else:
+        (breaker.succeeded if end == "succeeded" else breaker.failed)(6.5, 0.5)
+    assert breaker.state(6.5) is BreakerState.HALF_OPEN
+    assert not breaker.admit(6.5)
+    breaker.succeeded(7.0, 6.0)
+    assert breaker.state(7.0) is BreakerState.CLOSED
+
+
+def test_what_was_let_pass_and_not_made_is_void_once_it_opens_or_is_opened_by_hand() -> None:
+    breaker = Breaker(RULES)
+    assert breaker.holds(0.5)
+    breaker.rest(1.0, 2.0)
+    assert not breaker.holds(0.5)
+    assert breaker.holds(1.0)
+    breaker.disable(disabled=True)
+    assert not breaker.holds(1.0)
+
+
 def test_a_rest_lets_nothing_pass_for_the_time_that_was_asked() -> None:
     breaker = Breaker(RULES)
     breaker.rest(10.0, 2.0)

@@ -34,8 +34,8 @@ Decision = routing_pb2.RouteDecision | str | None
 class _Connection:
     """What both clients are built from. Every call has a deadline: `timeout` seconds unless the call says otherwise.
 
-    `repeatable` gives each completion a request id where it has none: one that is sent again, its connection having been
-    lost, then has one answer, which is paid for once. The service keeps it for that, and does not look into its cache.
+    `repeatable` gives each completion a request id where it has none: one that is sent again, its connection having
+    been lost, then has one answer, paid for once. The service keeps it for that, and does not look into its cache.
     """
 
     def __init__(
