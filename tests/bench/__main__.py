@@ -54,9 +54,14 @@ class Row:
         return median(each.cpu_us for each in self.rounds)
 
 
-def request(model: str = "") -> chat_pb2.CompletionSpec:
+# Callers who bound their answers are asked for in one piece; answers that may take longer than a silent model is waited
+# for come from the provider as a stream, which is read piece by piece.
+BOUND = 400
+
+
+def request(model: str = "", bound: int | None = BOUND) -> chat_pb2.CompletionSpec:
     message = chat_pb2.Message(role=chat_pb2.ROLE_USER, parts=[chat_pb2.ContentPart(text=PROMPT)])
-    return chat_pb2.CompletionSpec(messages=[message], requested_model=model)
+    return chat_pb2.CompletionSpec(messages=[message], requested_model=model, max_output_tokens=bound)
 
 
 def checked_reply_bytes(target: str) -> int:
@@ -103,6 +108,7 @@ def rows(to: Servers) -> list[Row]:
     """Lists what is done for 64 callers at once."""
     route = muxer_service_pb2.RouteRequest(spec=request()).SerializeToString()
     complete = muxer_service_pb2.CompleteRequest(spec=request()).SerializeToString()
+    unbounded = muxer_service_pb2.CompleteRequest(spec=request(bound=None)).SerializeToString()
     stream = muxer_service_pb2.StreamCompleteRequest(spec=request("tokens-200")).SerializeToString()
 
     def routing(name: str, server: Server) -> Row:
@@ -119,6 +125,11 @@ def rows(to: Servers) -> list[Row]:
         completing("Complete, 1 model", to.one, goal=0.55),
         completing("Complete, 20 models", to.twenty, goal=0.55),
         completing("Complete without accounts", to.unaccounted),
+        Row(
+            "Complete of any length",
+            partial(load.unary, to.twenty, f"{SERVICE}Complete", unbounded),
+            "bare grpc.aio + aiohttp",
+        ),
     ]
     if to.shared is not None:
         found.append(completing("Complete on PostgreSQL", to.shared))
