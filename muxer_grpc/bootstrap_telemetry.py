@@ -105,10 +105,16 @@ def _states(scope: str, target: TargetHealth) -> Seen:
 
 
 def _probe_ages(app: App) -> Seen:
-    probes = app.control.probes
+    """Tells how old the news of each provider are that is probed; one that answers calls is not probed meanwhile."""
+    probes, health = app.control.probes, app.control.reports.health
     if probes is None:
         return
     for name in sorted(app.control.reports.fleet.catalogue.providers):
-        outcome = probes.outcome(name)
-        if outcome is not None:
-            yield (name,), max(0.0, time.time() - outcome.at)
+        if probes.due_at(name) is None or health.is_disabled(name):
+            continue
+        outcome, answered = probes.outcome(name), health.last_answer_at(name)
+        ages = [] if outcome is None else [time.time() - outcome.at]
+        if answered is not None:
+            ages.append(asyncio.get_running_loop().time() - answered)
+        if ages:
+            yield (name,), max(0.0, min(ages))

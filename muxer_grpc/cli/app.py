@@ -20,12 +20,14 @@ from muxer_grpc.cli import (
     configuration,
     decisions,
     explaining,
+    fleet_health,
     keys,
     ledger,
     metrics,
     migrating,
     prices,
     replaying,
+    runtime_settings,
     savings,
     serving,
     tenants,
@@ -50,6 +52,11 @@ app.command("complete")(calls.complete)
 app.command("metrics")(metrics.metrics)
 app.command("models")(calls.models)
 app.command("providers")(calls.providers)
+app.command("health")(fleet_health.health)
+app.command("disable")(fleet_health.disable)
+app.command("enable")(fleet_health.enable)
+app.command("reset")(fleet_health.reset)
+app.add_typer(runtime_settings.app, name="settings")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")

@@ -9,6 +9,7 @@ from muxer_grpc.domain.catalogue import Model
 from muxer_grpc.domain.chat import Conversation
 from muxer_grpc.domain.completion import Completion, Summary
 from muxer_grpc.domain.decision import Decision
+from muxer_grpc.domain.money import Usage
 from muxer_grpc.domain.tenancy import Principal
 
 Headers = Mapping[str, str]
@@ -32,6 +33,16 @@ class CompletionTrace(Protocol):
         ...
 
 
+class SideCall(NamedTuple):
+    """A call of a model that helps to decide: how long it took (seconds), what it used and cost, how it failed."""
+
+    model: Model
+    seconds: float
+    usage: Usage
+    cost_nano_usd: int
+    failure: str = ""
+
+
 class CallTrace(Protocol):
     """Follows one call, from its arrival to its status."""
 
@@ -47,6 +58,10 @@ class CallTrace(Protocol):
         self, completion_id: str, conversation: Conversation, decision: Decision, *, stream: bool
     ) -> CompletionTrace | None:
         """Is told that a completion begins; gives what follows it, where somebody wants to."""
+        ...
+
+    def asked(self, side: SideCall) -> None:
+        """Is told of a model that was asked to help with the decision, once that is over."""
         ...
 
     def noted(self, name: str, value: str | float) -> None:

@@ -134,7 +134,7 @@ class AttemptChain:
             # It was admitted, perhaps as a probe, and will not be made.
             health.left(model, admitted_at)
             raise
-        if True:
+        if health.holds(model, admitted_at):
             return True
         health.left(model, admitted_at)
         return False

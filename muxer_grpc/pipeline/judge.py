@@ -16,7 +16,8 @@ from muxer_grpc.domain.classification.thresholds import Thresholds
 from muxer_grpc.domain.completion import ProviderRequest, TextDelta, UsageReported
 from muxer_grpc.domain.decision import Classification, Signal
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
-from muxer_grpc.domain.money import Price, Usage, cost_of
+from muxer_grpc.domain.money import NO_USAGE, Price, Usage, cost_of
+from muxer_grpc.domain.observing import CallTrace, SideCall
 from muxer_grpc.domain.ports import Provider
 from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.pipeline.allowance import HOUR, HourlyAllowance, Taken
@@ -129,7 +130,7 @@ class Judge:
             patience = PATIENCE_SHARE * (limit.deadline - asyncio.get_running_loop().time())
             if patience < LEAST_PATIENCE_SECONDS:
                 return classification
-            verdict = await limit.wait(lambda: self._hear(key, text, classification, patience))
+            verdict = await limit.wait(lambda: self._hear(key, text, classification, patience, limit.trace))
         if verdict is None:
             return classification
         return classification._replace(
@@ -143,12 +144,12 @@ class Judge:
         )
 
     async def _hear(
-        self, key: bytes, text: str, classification: Classification, patience: float
+        self, key: bytes, text: str, classification: Classification, patience: float, trace: CallTrace | None
     ) -> JudgeVerdict | None:
         """Waits for the answer to a question, which calls with the same text share; the last one to leave ends it."""
         question = self._questions.get(key)
         if question is None:
-            question = self._begin(key, text, classification)
+            question = self._begin(key, text, classification, trace)
             if question is None:
                 return None
         task = question.task
@@ -164,7 +165,9 @@ class Judge:
                     await asyncio.wait((task,))
         return task.result() if task.done() and not task.cancelled() else None
 
-    def _begin(self, key: bytes, text: str, classification: Classification) -> _Question | None:
+    def _begin(
+        self, key: bytes, text: str, classification: Classification, trace: CallTrace | None
+    ) -> _Question | None:
         """Begins to ask; None while the judge rests, or when it could cost more than is left for this hour."""
         if self._now() < self._rests_until:
             return None
@@ -172,25 +175,34 @@ class Judge:
         taken = self._allowance.take(most_of(request, self._price))
         if taken is None:
             return None
-        task = asyncio.create_task(self._ask(key, request, taken, classification))
+        task = asyncio.create_task(self._ask(key, request, taken, classification, trace))
         question = self._questions[key] = _Question(task)
         return question
 
     async def _ask(
-        self, key: bytes, request: ProviderRequest, taken: Taken, classification: Classification
+        self,
+        key: bytes,
+        request: ProviderRequest,
+        taken: Taken,
+        classification: Classification,
+        trace: CallTrace | None,
     ) -> JudgeVerdict | None:
         """Asks the model, books what it cost, and keeps the verdict; None when nothing useful came in time."""
         heard = _Heard()
+        began, failed = time.perf_counter(), FailureClass.TRANSIENT.value
         may_be_billed = True
         verdict = None
         try:
             async with asyncio.timeout(self._rules.timeout_seconds):
                 await self._listen(request, heard)
+            failed = ""
             verdict = read_verdict("".join(heard.texts))
         except TimeoutError:
+            failed = FailureClass.TIMEOUT.value
             _log.warning("judge: no answer from %s in %.1f s", self._model.name, self._rules.timeout_seconds)
             self._rest(REST_SECONDS)
         except ProviderFailure as failure:
+            failed = failure.failure_class.value
             _log.warning("judge: %s failed, class=%s", self._model.name, failure.failure_class.value)
             may_be_billed = failure.failure_class in _MAY_BE_BILLED or bool(heard.texts)
             self._rest(min(HOUR, max(REST_SECONDS, failure.retry_after_seconds or 0.0)))
@@ -199,7 +211,11 @@ class Judge:
             _log.exception("judge: asking %s met a defect", self._model.name)
             self._rest(REST_SECONDS)
         finally:
-            self._allowance.settle(taken, self._cost_of(heard, taken.nano_usd if may_be_billed else 0))
+            cost = self._cost_of(heard, taken.nano_usd if may_be_billed else 0)
+            self._allowance.settle(taken, cost)
+            if trace is not None:
+                usage, took = heard.usage or NO_USAGE, time.perf_counter() - began
+                trace.asked(SideCall(self._model, took, usage, cost, failed))
         if verdict is not None:
             self._keep(key, verdict)
             right = verdict.intent is classification.intent

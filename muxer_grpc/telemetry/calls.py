@@ -15,10 +15,10 @@ from muxer_grpc.domain.catalogue import Model
 from muxer_grpc.domain.chat import Conversation
 from muxer_grpc.domain.completion import Completion, Summary
 from muxer_grpc.domain.decision import Decision
-from muxer_grpc.domain.observing import NO_HEADERS, CallEnd, CallTrace, CompletionTrace, Headers
+from muxer_grpc.domain.observing import NO_HEADERS, CallEnd, CallTrace, CompletionTrace, Headers, SideCall
 from muxer_grpc.domain.tenancy import Principal
 from muxer_grpc.telemetry import names
-from muxer_grpc.telemetry.completions import CompletionMetrics, CompletionSpans, Tracing
+from muxer_grpc.telemetry.completions import CompletionMetrics, CompletionSpans, Tracing, side_span
 from muxer_grpc.telemetry.content import may_be_captured
 from muxer_grpc.telemetry.instruments import Instruments
 from muxer_grpc.telemetry.logs import TRACE, CallLine
@@ -67,6 +67,10 @@ class CallRecord:
     ) -> CompletionTrace | None:
         """Begins to follow a completion."""
         return self._telemetry.completion_began(self, conversation, decision, stream=stream)
+
+    def asked(self, side: SideCall) -> None:
+        """Notes a model that was asked to help."""
+        self._telemetry.asked(self.span, side)
 
     def noted(self, name: str, value: str | float) -> None:
         """Notes one thing."""
@@ -142,6 +146,14 @@ class CallTelemetry:
             strategy = decision.strategy
             self._decide.record((strategy,), seconds)
             self._decisions.add((strategy, decision.classification.intent.value, decision.selected.name))
+
+    def asked(self, parent: LiveSpan | None, side: SideCall) -> None:
+        """Tells of a model that helped to decide, in a GenAI span of its own."""
+        ids = None
+        if self._tracing is not None and parent is not None:
+            ids = side_span(self._tracing, parent, side)
+        if self._metrics is not None:
+            self._metrics.asked(side, ids)
 
     def completion_began(
         self, call: CallRecord, conversation: Conversation, decision: Decision, *, stream: bool

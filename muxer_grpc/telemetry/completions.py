@@ -14,7 +14,7 @@ from muxer_grpc.domain.chat import Conversation
 from muxer_grpc.domain.completion import Attempt, Completion, Outcome, Summary
 from muxer_grpc.domain.decision import Decision
 from muxer_grpc.domain.money import Usage, UsageSource
-from muxer_grpc.domain.observing import NO_HEADERS, Headers
+from muxer_grpc.domain.observing import NO_HEADERS, Headers, SideCall
 from muxer_grpc.telemetry import names
 from muxer_grpc.telemetry.content import input_messages, output_messages
 from muxer_grpc.telemetry.instruments import Instruments
@@ -34,6 +34,14 @@ class Tracing:
     endpoints: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     propagating: frozenset[str] = frozenset()
     captures_content: bool = False
+
+    def where(self, model: Model) -> dict[str, Value]:
+        """Says which provider is called, and where."""
+        endpoint = self.endpoints.get(model.provider)
+        provider: dict[str, Value] = {names.PROVIDER: model.provider}
+        if endpoint is None:
+            return provider
+        return {**provider, names.SERVER_ADDRESS: endpoint[0], names.SERVER_PORT: endpoint[1]}
 
 
 class CompletionSpans:
@@ -56,7 +64,7 @@ class CompletionSpans:
         model = decision.selected
         attributes: dict[str, Value] = {
             names.OPERATION: names.CHAT,
-            **self._where(model),
+            **self._tracing.where(model),
             names.REQUEST_MODEL: model.vendor_model,
             names.REQUEST_STREAM: stream,
             names.MODEL: model.name,
@@ -66,18 +74,11 @@ class CompletionSpans:
         if captures:
             attributes[names.INPUT_MESSAGES] = input_messages(conversation)
 
-    def _where(self, model: Model) -> dict[str, Value]:
-        endpoint = self._tracing.endpoints.get(model.provider)
-        provider: dict[str, Value] = {names.PROVIDER: model.provider}
-        if endpoint is None:
-            return provider
-        return {**provider, names.SERVER_ADDRESS: endpoint[0], names.SERVER_PORT: endpoint[1]}
-
     def attempt_began(self, number: int, model: Model) -> Headers:
         """Begins the span of an attempt; gives the headers that carry it, for a provider that may have them."""
         attributes: dict[str, Value] = {
             names.HTTP_METHOD: POST,
-            **self._where(model),
+            **self._tracing.where(model),
             names.MODEL: model.name,
             names.ATTEMPT_NUMBER: number,
         }
@@ -179,6 +180,30 @@ def _end_attempt(span: LiveSpan, attempt: Attempt) -> None:
     span.end(span.began_ns + round(attempt.duration * NANO))
 
 
+def side_span(tracing: Tracing, parent: LiveSpan, side: SideCall) -> tuple[int, int]:
+    """Writes the span of a model that helped to decide; gives its ids."""
+    model = side.model
+    span = parent.child(
+        f"{names.CHAT} {model.vendor_model}",
+        {
+            names.OPERATION: names.CHAT,
+            **tracing.where(model),
+            names.REQUEST_MODEL: model.vendor_model,
+            names.MODEL: model.name,
+            names.ROLE: names.JUDGE,
+            names.COST_USD: side.cost_nano_usd / NANO,
+            names.COST_NANO_USD: side.cost_nano_usd,
+            names.USAGE_SOURCE: side.usage.source.value,
+            **_tokens(side.usage),
+        },
+    )
+    span.began_ns -= round(side.seconds * NANO)
+    if side.failure:
+        span.fail(side.failure)
+    span.end()
+    return span.trace_id, span.span_id
+
+
 class CompletionMetrics:
     """Measures completions when they end."""
 
@@ -217,6 +242,17 @@ class CompletionMetrics:
             self._cost.add((provider, model.name, intent), summary.cost.total_nano)
         if summary.usage.source is not UsageSource.NONE:
             self._count(summary.usage, provider, model, values)
+
+    def asked(self, side: SideCall, span: tuple[int, int] | None) -> None:
+        """Takes a model that helped to decide."""
+        model = side.model
+        values = (names.CHAT, model.provider, model.vendor_model)
+        for histogram in self._durations:
+            histogram.record((*values, side.failure), side.seconds, span)
+        if side.cost_nano_usd:
+            self._cost.add((model.provider, model.name, names.JUDGE), side.cost_nano_usd)
+        if side.usage.source is not UsageSource.NONE:
+            self._count(side.usage, model.provider, model, values)
 
     def _count(self, usage: Usage, provider: str, model: Model, values: tuple[str, str, str]) -> None:
         written = usage.cache_write_tokens + usage.cache_write_1h_tokens

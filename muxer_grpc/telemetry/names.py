@@ -82,6 +82,9 @@ OUTCOME = f"{OWN}outcome"
 COST_NANO_USD = f"{OWN}cost_nano_usd"
 USAGE_SOURCE = f"{OWN}usage.source"
 REASON = f"{OWN}reason"
+ROLE = f"{OWN}role"
+# What a model was asked for that is no answer to a caller.
+JUDGE = "judge"
 
 # Of these each call has its own value.
 UNIQUE = frozenset({DECISION_ID, COMPLETION_ID, RESPONSE_ID, INPUT_MESSAGES, OUTPUT_MESSAGES, f"{OWN}request.id"})
@@ -252,7 +255,7 @@ BREAKER = Metric(
 BUILD = Metric(f"{OWN}build", "1", "1, with the version that runs.", (VERSION,))
 BOOK = Metric(f"{OWN}price_book", "1", "1, with the version of the price book in force.", (VERSION,))
 ALERTS = Metric(f"{OWN}budget.alerts", "{alert}", "Alerts of budgets, by the share in percent.", (SHARE,))
-LAST_PROBE = Metric(f"{OWN}probe.age", "s", "Time since a provider was last probed.", (PROVIDER,))
+LAST_PROBE = Metric(f"{OWN}probe.age", "s", "Time since a provider was last probed or answered a call.", (PROVIDER,))
 SPANS = Metric(f"{OWN}telemetry.spans", "{span}", "Spans by what became of them: sent, failed, dropped.", (KIND,))
 OBSERVED = (
     SPANS,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -142,6 +143,19 @@ def test_variables_that_are_used_are_there_and_links_lead_to_dashboards_that_are
         used = {each for each in re.findall(r"\$\{?([a-z]\w*)", text) if not each.startswith("__")}
         assert used == declared, dashboard["uid"]
         assert set(re.findall(r"/d/([\w-]+)", text)) <= uids
+
+
+def test_links_to_traces_ask_for_attributes_that_spans_have() -> None:
+    attributes = {value for name, value in vars(names).items() if name.isupper() and isinstance(value, str)}
+    asked: set[str] = set()
+    for dashboard in dashboards():
+        links = re.findall(r"/explore\?[^\"]*", json.dumps(dashboard))
+        assert links
+        for link in links:
+            panes = json.loads(parse_qs(link.partition("?")[2])["panes"][0])
+            [query] = panes["traces"]["queries"]
+            asked |= set(re.findall(r"span\.([\w.]+)", query["query"]))
+    assert {"muxer.completion.id", "gen_ai.provider.name"} <= asked <= attributes
 
 
 def money(panel: dict[str, Any]) -> bool:

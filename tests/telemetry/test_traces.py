@@ -13,6 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from muxer_grpc.pipeline.pipeline import Pipeline
 from tests.rpc.service import spec
+from tests.rpc.test_judge import DOUBTFUL
 from tests.telemetry.receiver import Traced, attributes, traced
 
 COMPLETE = "muxer.v1.MuxerService/Complete"
@@ -356,3 +357,17 @@ async def test_a_receiver_that_takes_nothing_costs_callers_nothing_and_what_is_l
             while not lost():
                 await asyncio.sleep(0.02)
         assert lost() <= 40 * 3
+
+
+async def test_a_judge_that_is_asked_has_a_span_of_its_own_with_what_it_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"MUXER_CLASSIFIER__JUDGE__MODEL": "fake/plain", "MUXER_MODE": "basic"}
+    async with traced(tmp_path, monkeypatch, "plain", "tokens-5", **own) as service:
+        asked = muxer_service_pb2.RouteRequest(spec=spec(DOUBTFUL))
+        await service.stub.Route(asked, timeout=20)
+        server = await server_span(service, ROUTE)
+        assert tree_of(service.receiver.spans, server.trace_id) == [(ROUTE, "", OK), ("chat plain", ROUTE, OK)]
+        found = attributes(child(service, server, "chat plain").attributes)
+    assert (found["muxer.role"], found["gen_ai.usage.input_tokens"]) == ("judge", 100)
+    assert found["muxer.cost_nano_usd"] > 0

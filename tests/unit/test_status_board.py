@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from muxer_grpc.domain.completion import Outcome, Summary
+from muxer_grpc.domain.errors import InternalError
 from muxer_grpc.domain.figure_slots import FiguresWindow
 from muxer_grpc.domain.figures import Figures, FiguresQuery, FiguresReport
-from muxer_grpc.domain.refusals import NoProviderAvailable
 from muxer_grpc.domain.resilience.health import Health
 from muxer_grpc.domain.routing.fleet import Fleet
 from muxer_grpc.ops.recent import KEPT, RecentDecisions
@@ -109,7 +109,7 @@ async def test_the_last_decisions_are_kept_and_no_more_of_them() -> None:
 def test_a_completion_that_failed_is_told_with_its_reason_and_without_a_model_that_answered() -> None:
     recent = RecentDecisions(Figures())
     recent.began()
-    error = NoProviderAvailable("nobody answers", retry_after_seconds=1.0)
+    error = InternalError("incident")
     recent.ended(Summary("c", decided(asked("hi")), Outcome.FAILED, answered_by=SMALL, error=error), NOW)
     [told] = recent.latest()
-    assert (told.outcome, told.error, told.answered_by) == ("failed", "NO_PROVIDER_AVAILABLE", "")
+    assert (told.outcome, told.error, told.answered_by) == ("failed", "INTERNAL", "")

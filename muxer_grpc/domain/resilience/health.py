@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from muxer_grpc.domain.catalogue import Model
 from muxer_grpc.domain.errors import FailureClass
-from muxer_grpc.domain.live import NOTHING_KNOWN, LiveSnapshot, Resting
+from muxer_grpc.domain.live import LiveSnapshot, Resting
 from muxer_grpc.domain.resilience.breaker import Breaker, BreakerRules, BreakerState
 from muxer_grpc.domain.resilience.treatments import TREATMENTS, Reach
 
@@ -56,8 +56,8 @@ class Health:
         self._models: dict[str, Breaker] = {}
         self._providers: dict[str, _Provider] = {}
         self._answered_at: dict[str, float] = {}
-        self._told_of: tuple[str, ...] = ()
-        self._told = NOTHING_KNOWN
+        self._told_of: tuple[object, ...] = ()
+        self._told_version = ""
 
     def admits(self, model: Model, at: float) -> bool:
         """Lets a call of a model pass at a time, or not; half open, the one that passes is a probe."""
@@ -200,10 +200,11 @@ class Health:
         resting = self.resting(now)
         if not resting:
             return snapshot
-        names = (snapshot.version, *sorted(resting))
-        if names != self._told_of:
-            self._told_of, self._told = names, snapshot.with_resting(resting)
-        return self._told
+        told_of = (snapshot.version, *sorted((name, rest.detail) for name, rest in resting.items()))
+        if told_of != self._told_of:
+            self._told_of, self._told_version = told_of, snapshot.with_resting(resting).version
+        # For how long they rest yet changes all the time, and the version does not count it.
+        return LiveSnapshot(snapshot.figures, self._told_version, resting)
 
     def state_of(self, model: str, provider: str, now: float) -> BreakerState:
         """Tells whether calls of a model pass both its own breaker and its provider's; without a model, the latter."""

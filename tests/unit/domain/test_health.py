@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muxer_grpc.domain.errors import FailureClass
-from muxer_grpc.domain.live import NOTHING_KNOWN
+from muxer_grpc.domain.live import NOTHING_KNOWN, Resting
 from muxer_grpc.domain.resilience.breaker import BreakerRules, BreakerState
 from muxer_grpc.domain.resilience.health import Health
 from muxer_grpc.domain.resilience.treatments import TREATMENTS, Reach
@@ -151,6 +151,19 @@ def test_what_rests_is_put_over_a_snapshot_and_changes_its_version() -> None:
     assert over.why_resting(ONE.name, "acme") is not None
     assert over.why_resting(TWO.name, "acme") is None
     assert health.over(NOTHING_KNOWN, 300.0) is NOTHING_KNOWN
+
+
+def test_how_long_it_rests_and_why_is_told_as_it_is_now() -> None:
+    health = Health()
+    health.failed(ONE, FailureClass.MODEL_GONE, 0.0)
+    first, later = health.over(NOTHING_KNOWN, 0.0), health.over(NOTHING_KNOWN, 299.0)
+    assert first.version == later.version
+    rests = [over.why_resting(ONE.name, "acme") for over in (first, later)]
+    assert [rest.seconds for rest in rests if rest is not None] == [300.0, 1.0]
+    health.set_disabled(model=ONE.name, disabled=True)
+    disabled = health.over(NOTHING_KNOWN, 299.0)
+    assert disabled.version != later.version
+    assert disabled.why_resting(ONE.name, "acme") == Resting("an operator has disabled it", 0.0)
 
 
 MODELS = (ONE, TWO, OTHER)
