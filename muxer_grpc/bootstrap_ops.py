@@ -33,7 +33,7 @@ def ops_listener(
     listener = OpsListener(
         settings.ops.listen,
         ready=lambda: "draining" if draining() else "",
-        metrics=lambda: prometheus_text(instruments, telemetry.labels),
+        metrics=lambda accept: prometheus_text(instruments, telemetry.labels, accept),
     )
     if app.recent is not None:
         clock = asyncio.get_running_loop().time

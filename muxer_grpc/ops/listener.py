@@ -8,8 +8,6 @@ from ipaddress import ip_address
 
 from aiohttp import web
 
-# Text format 0.0.4, which every Prometheus reads.
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # A browser neither guesses types nor shows the page inside another, and loads nothing from elsewhere.
 SAFE_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -25,9 +23,13 @@ Page = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class OpsListener:
-    """Serves pages by path; `ready` says why the service takes no calls, or nothing. Build it in the running loop."""
+    """Serves pages by path. Build it in the running loop.
 
-    def __init__(self, address: str, ready: Callable[[], str], metrics: Callable[[], bytes]) -> None:
+    `ready` says why the service takes no calls, or nothing; `metrics` writes the metrics in a format that the reader
+    accepts, and names it.
+    """
+
+    def __init__(self, address: str, ready: Callable[[], str], metrics: Callable[[str], tuple[bytes, str]]) -> None:
         self._host, _, port = address.rpartition(":")
         self._port = int(port)
         self._ready = ready
@@ -70,8 +72,9 @@ class OpsListener:
         for close in self._closing:
             await close()
 
-    async def _tell_metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self._metrics(), headers={"content-type": METRICS_TYPE})
+    async def _tell_metrics(self, request: web.Request) -> web.Response:
+        body, content_type = self._metrics(request.headers.get("accept", ""))
+        return web.Response(body=body, headers={"content-type": content_type})
 
     async def _tell_alive(self, _request: web.Request) -> web.Response:
         """Answers as long as the event loop turns."""

@@ -164,7 +164,7 @@ class StatusBoard:
 
     def __init__(self, sources: StatusSources) -> None:
         self._sources = sources
-        self._made: _Windows | None = None
+        self._made: _Standing | None = None
         self._holds_until = 0.0
 
     async def look(self) -> Status:
@@ -172,17 +172,16 @@ class StatusBoard:
         sources = self._sources
         known = UNKNOWN if sources.budgets is None else await sources.budgets.look()
         process = sources.process()
-        windows = self._windows(process.started_at)
-        models = _models(sources.reports, windows, sources.clock())
+        standing = self._standing(process.started_at)
         return Status(
             at=sources.now(),
             process=process,
             load=sources.load(),
-            five_minutes=windows.recent(windows.recent_report.total),
-            hour=windows.hour(windows.hour_report.total),
-            providers=_providers(sources.reports, windows.recent_report),
-            models=models[:MOST_MODELS],
-            more_models=max(0, len(models) - MOST_MODELS),
+            five_minutes=standing.five_minutes,
+            hour=standing.hour,
+            providers=standing.providers,
+            models=standing.models[:MOST_MODELS],
+            more_models=max(0, len(standing.models) - MOST_MODELS),
             budgets=_budgets(known),
             decisions=sources.recent.latest(),
         )
@@ -192,15 +191,30 @@ class StatusBoard:
         if self._sources.budgets is not None:
             await self._sources.budgets.aclose()
 
-    def _windows(self, started_at: float) -> _Windows:
-        """Gives the figures of both windows; made anew at most as often as making them is worth."""
+    def _standing(self, started_at: float) -> _Standing:
+        """Gives what is made of figures, which is made anew at most as often as making it is worth."""
         sources, began = self._sources, self._sources.clock()
         if self._made is None or began >= self._holds_until:
             at = sources.now()
-            self._made = _Windows(at, *(sources.figures.report(BY_MODEL, each, at, started_at) for each in WINDOWS))
+            windows = _Windows(at, *(sources.figures.report(BY_MODEL, each, at, started_at) for each in WINDOWS))
+            self._made = _Standing(
+                windows.recent(windows.recent_report.total),
+                windows.hour(windows.hour_report.total),
+                _providers(sources.reports, windows.recent_report),
+                _models(sources.reports, windows, began),
+            )
             ended = sources.clock()
             self._holds_until = ended + KEPT_FACTOR * (ended - began)
         return self._made
+
+
+class _Standing(NamedTuple):
+    """What is made of figures."""
+
+    five_minutes: WindowFigures
+    hour: WindowFigures
+    providers: list[ProviderStatus]
+    models: list[ModelStatus]
 
 
 class _Windows(NamedTuple):

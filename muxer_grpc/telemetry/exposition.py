@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from muxer_grpc.telemetry.instruments import Cell, Histogram, Instruments, Values
 from muxer_grpc.telemetry.names import Metric
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what is not configured is not loaded
     from prometheus_client import Metric as PrometheusMetric
 
 SCOPE = "muxer"
+NANO = 1_000_000_000
 # How Prometheus writes units; one in braces says what is counted and is left out.
 UNITS = {"s": "seconds", "By": "bytes", "1": "ratio"}
 
@@ -134,22 +135,34 @@ def _labels(metric: Metric, fixed: tuple[str, ...]) -> list[str]:
     return [name.replace(".", "_") for name in (*metric.attributes, *fixed)]
 
 
-def _prometheus_buckets(metric: Metric, cell: Cell) -> list[tuple[str, float]]:
-    """Sums the buckets up, as Prometheus counts them."""
+def _prometheus_buckets(metric: Metric, cell: Cell) -> list[Any]:
+    """Sums the buckets up, as Prometheus counts them, each with its exemplar where it has one."""
+    from prometheus_client.samples import Exemplar
     from prometheus_client.utils import floatToGoString
 
     bounds = [*map(floatToGoString, metric.bounds), "+Inf"]
-    buckets, so_far = [], 0
-    for bound, count in zip(bounds, cell.counts, strict=True):
+    buckets: list[Any] = []
+    so_far = 0
+    for number, (bound, count) in enumerate(zip(bounds, cell.counts, strict=True)):
         so_far += count
-        buckets.append((bound, float(so_far)))
+        found = cell.exemplars.get(number)
+        exemplar = None
+        if found is not None:
+            ids = {"trace_id": f"{found.trace_id:032x}", "span_id": f"{found.span_id:016x}"}
+            exemplar = Exemplar(ids, found.value, found.at_ns / NANO)
+        buckets.append((bound, float(so_far), exemplar))
     return buckets
 
 
-def prometheus_text(instruments: Instruments, labels: dict[str, str]) -> bytes:
-    """Writes all instruments as Prometheus reads them (text format 0.0.4)."""
-    from prometheus_client import CollectorRegistry, generate_latest
+def prometheus_text(instruments: Instruments, labels: dict[str, str], accept: str = "") -> tuple[bytes, str]:
+    """Writes all instruments as Prometheus reads them, and gives the content type.
+
+    That is OpenMetrics, with exemplars, for those who `accept` it, else the text format 0.0.4.
+    """
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import choose_encoder
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(PrometheusCollector(instruments, labels))
-    return generate_latest(registry)
+    encoder, content_type = choose_encoder(accept)
+    return encoder(registry), content_type

@@ -12,6 +12,7 @@ import aiohttp
 import grpc.aio
 import pytest
 from muxer.v1 import muxer_service_pb2, muxer_service_pb2_grpc
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from muxer_grpc.server import RunningServer, running_server
@@ -20,7 +21,7 @@ from muxer_grpc.telemetry.exposition import prometheus_name
 from tests.fakes.provider import fake_provider
 from tests.process.running import muxer
 from tests.rpc.service import spec
-from tests.telemetry.receiver import service_settings
+from tests.telemetry.receiver import service_settings, traced
 
 Scrape = dict[str, list[tuple[dict[str, str], float]]]
 
@@ -92,6 +93,31 @@ async def test_every_metric_of_the_table_has_a_family_or_tells_that_nothing_was_
         if metric is not names.SPANS:
             ending = "_total" if metric.name in counters else ""
             assert prometheus_name(metric) + ending in typed
+
+
+async def test_openmetrics_leads_from_a_slow_bucket_to_its_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with traced(tmp_path, monkeypatch, "plain", MUXER_OPS__LISTEN="127.0.0.1:0") as service:
+        await complete(service.server.data.addresses[0], "fake/plain")
+        accept = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://{of(service.server)}/metrics", headers=accept) as reply,
+        ):
+            text, kind = await reply.text(), reply.headers["content-type"]
+        await service.receiver.until(lambda: bool(service.receiver.named("chat plain")))
+        (span,) = service.receiver.named("chat plain")
+    assert kind.startswith("application/openmetrics-text")
+    assert text.endswith("# EOF\n")
+    exemplars = [
+        sample.exemplar
+        for family in openmetrics_families(text)
+        if family.name == "gen_ai_client_operation_duration_seconds"
+        for sample in family.samples
+        if sample.exemplar
+    ]
+    assert [each.labels["trace_id"] for each in exemplars] == [span.trace_id.hex()]
 
 
 async def test_health_is_told_apart_from_readiness_and_a_drain_ends_the_latter(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import grpc.aio
+import psycopg
 from muxer.v1 import muxer_service_pb2, muxer_service_pb2_grpc
 from sqlalchemy import update
 
@@ -83,6 +84,23 @@ async def test_the_page_and_its_json_show_what_was_called_decided_and_spent_and_
     assert told["decisions"][0]["decision_id"] in page
     for text in (page, json.dumps(told)):
         assert not any(word in text for word in ("password", "swordfish"))
+
+
+async def test_a_database_that_hangs_leaves_budgets_not_known_and_holds_up_neither_the_page_nor_the_end(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    variables = {"MUXER_STORAGE__URL": postgresql_url}
+    locking = await psycopg.AsyncConnection.connect(postgresql_url)
+    async with operated(tmp_path, "plain", **variables) as server, await locking as holder:
+        await holder.execute("LOCK TABLE budgets IN ACCESS EXCLUSIVE MODE")
+        _, page, _ = await get(of(server), "/")
+        _, told, _ = await get(of(server), "/status.json")
+        assert "Not known: the database did not say in time." in page
+        assert json.loads(told)["budgets"] is None
+        assert [each["name"] for each in json.loads(told)["providers"]] == ["fake", "sandbox"]
+        await server.drain()
+        assert server.ops is not None
+        await server.ops.stop()
 
 
 async def test_the_page_loads_nothing_from_elsewhere_and_its_policy_lets_nothing_else_run(tmp_path: Path) -> None:
