@@ -26,7 +26,7 @@ class StorageSettings(BaseModel):
         description="Database: `sqlite:///file` or `postgresql://user:password@host/database`.",
     )
     lease_seconds: float = Field(
-        60,
+        20,
         ge=1,
         le=3_600,
         description="A promise to pay whose process is gone is settled after so many seconds without a sign of life.",
