@@ -1,4 +1,4 @@
-"""Commands about how models and providers do: health, and their breakers by hand: disable, enable, reset."""
+"""Commands about how models and providers do: health, and their breakers by hand: disable, enable, reset-breaker."""
 
 from __future__ import annotations
 

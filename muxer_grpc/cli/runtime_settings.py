@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -123,7 +123,7 @@ def _put(settings: Any, path: str, text: str) -> None:
     group, _, name = path.rpartition(".")
     holder, field = getattr(settings, group) if group else settings, fields[path]
     if field.message_type is None:
-        setattr(holder, name, _value(path, field, text))
+        _put_plain(holder, field, path, text)
     elif field.message_type.full_name == DURATION:
         getattr(holder, name).FromNanoseconds(round(_seconds(path, text) * 1e9))
     else:
@@ -135,12 +135,16 @@ def _put(settings: Any, path: str, text: str) -> None:
             setattr(getattr(holder, name), factor, weight)
 
 
-def _value(path: str, field: FieldDescriptor, text: str) -> Any:
-    kinds = {field.CPPTYPE_STRING: str, field.CPPTYPE_BOOL: _word, field.CPPTYPE_INT32: int}
+def _put_plain(holder: Any, field: FieldDescriptor, path: str, text: str) -> None:
+    kinds: dict[int, Callable[[str], Any]] = {
+        field.CPPTYPE_STRING: str,
+        field.CPPTYPE_BOOL: _word,
+        field.CPPTYPE_INT32: int,
+    }
     try:
-        return kinds.get(field.cpp_type, float)(text)
+        setattr(holder, field.name, kinds.get(field.cpp_type, float)(text))
     except (KeyError, ValueError):
-        wanted = {field.CPPTYPE_BOOL: "true or false", field.CPPTYPE_INT32: "a whole number"}
+        wanted = {field.CPPTYPE_BOOL: "true or false", field.CPPTYPE_INT32: "a whole number that could be meant"}
         msg = f"{path} {text!r} is not {wanted.get(field.cpp_type, 'a number')}"
         raise ValueError(msg) from None
 

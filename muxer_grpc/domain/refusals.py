@@ -143,9 +143,9 @@ class NoProviderAvailable(MuxerError):
 
     reason = Reason.NO_PROVIDER_AVAILABLE
 
-    def __init__(self, model: str, provider: str, retry_after_seconds: float) -> None:
+    def __init__(self, model: str, provider: str, retry_after_seconds: float, detail: str = "") -> None:
         super().__init__(
-            "every model that may answer failed too often and rests",
+            f"every model that may answer rests at present{f' ({model}: {detail})' if detail else ''}",
             metadata={"model": model, "provider": provider, "failure_class": "overload"},
             retry_after_seconds=retry_after_seconds,
         )

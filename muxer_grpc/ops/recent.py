@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from muxer_grpc.domain.completion import Summary
+from muxer_grpc.domain.catalogue import Model
+from muxer_grpc.domain.completion import Outcome, Summary
+from muxer_grpc.domain.decision import Decision
+from muxer_grpc.domain.errors import Reason
+from muxer_grpc.domain.money import Cost
 from muxer_grpc.domain.ports import CompletionObserver
 
 KEPT = 20
@@ -33,16 +37,30 @@ class RecentDecision(NamedTuple):
     seconds: float
 
 
+class _Ended(NamedTuple):
+    """What is kept of a completion until somebody wants to see it."""
+
+    at: float
+    completion_id: str
+    decision: Decision
+    answered_by: Model | None
+    outcome: Outcome
+    reason: Reason | None
+    attempts: int
+    cost: Cost
+    seconds: float
+
+
 class RecentDecisions:
     """Implements the port CompletionObserver: keeps the last completions, and tells another observer of all."""
 
     def __init__(self, then: CompletionObserver, kept: int = KEPT) -> None:
         self._then = then
-        self._kept: deque[RecentDecision] = deque(maxlen=kept)
+        self._kept: deque[_Ended] = deque(maxlen=kept)
 
     def latest(self) -> list[RecentDecision]:
         """Lists them, the latest first."""
-        return list(reversed(self._kept))
+        return [_told(each) for each in reversed(self._kept)]
 
     def began(self) -> None:
         """Is told that a completion began."""
@@ -51,22 +69,36 @@ class RecentDecisions:
     def ended(self, summary: Summary, now: float) -> None:
         """Is told how a completion ended."""
         self._then.ended(summary, now)
-        # Written down at once: a summary holds on to its error, and that to whatever was in the frames that it left.
-        decision, reason = summary.decision, summary.error_reason
+        # Not the summary itself, which holds on to its error, and that to whatever was in the frames that it left.
         self._kept.append(
-            RecentDecision(
-                at=now,
-                completion_id=summary.completion_id,
-                decision_id=decision.decision_id,
-                intent=decision.classification.intent.value,
-                strategy=decision.strategy,
-                selected_model=decision.selected.name,
-                answered_by="" if summary.answered_by is None or reason is not None else summary.answered_by.name,
-                explanation=decision.explanation,
-                outcome=summary.outcome.value,
-                error="" if reason is None else reason.value,
-                attempts=len(summary.attempts),
-                cost_nano_usd=summary.cost.total_nano,
-                seconds=summary.duration,
+            _Ended(
+                now,
+                summary.completion_id,
+                summary.decision,
+                summary.answered_by,
+                summary.outcome,
+                summary.error_reason,
+                len(summary.attempts),
+                summary.cost,
+                summary.duration,
             )
         )
+
+
+def _told(ended: _Ended) -> RecentDecision:
+    decision, answered_by, reason = ended.decision, ended.answered_by, ended.reason
+    return RecentDecision(
+        at=ended.at,
+        completion_id=ended.completion_id,
+        decision_id=decision.decision_id,
+        intent=decision.classification.intent.value,
+        strategy=decision.strategy,
+        selected_model=decision.selected.name,
+        answered_by="" if answered_by is None or reason is not None else answered_by.name,
+        explanation=decision.explanation,
+        outcome=ended.outcome.value,
+        error="" if reason is None else reason.value,
+        attempts=ended.attempts,
+        cost_nano_usd=ended.cost.total_nano,
+        seconds=ended.seconds,
+    )

@@ -79,8 +79,8 @@ CODES = {
 
 # What a client retries by itself when it is told how long to wait: RATE_LIMITED only where it lists the code as such.
 _RETRIED_LATER = frozenset({Reason.RATE_LIMITED})
-# A retry of these costs money again, or is vain: a budget begins anew in hours, a lease of money never. So gRPC must not
-# do it by itself, for clients that list the code either.
+# A retry of these costs money again, or is vain: a budget begins anew in hours, a lease of money never. So gRPC must
+# not do it by itself, for clients that list the code either.
 _NO_AUTOMATIC_RETRY = frozenset(
     {
         Reason.PROVIDER_TIMEOUT,

@@ -1,4 +1,4 @@
-"""`muxer health`, `disable`, `enable`, `reset` and `settings`, as a person types them."""
+"""`muxer health`, `disable`, `enable`, `reset-breaker` and `settings`, as a person types them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def _breakers(service: Process) -> None:
     assert (code, out, err.startswith("muxer: REVISION_CONFLICT: ")) == (1, "", True)
     for name, revision in ((MODEL, 2), ("sandbox", 2)):
         assert (await typed(service, "enable", name))[1] == f"{name}: closed, revision {revision}\n"
-    code, out, _ = await typed(service, "reset", MODEL, "--json")
+    code, out, _ = await typed(service, "reset-breaker", MODEL, "--json")
     assert (json.loads(out)["breaker"], json.loads(out)["revision"]) == ("BREAKER_STATE_CLOSED", "3")
     code, out, err = await typed(service, "disable", "sandbox/none")
     assert (code, out, "RESOURCE_NOT_FOUND" in err) == (1, "", True)
@@ -81,7 +81,10 @@ async def _settings(service: Process) -> None:
         ("breaker.open_time=-1s", "breaker.open_time '-1s' is not a time like "),
         ("breaker.enabled=perhaps", "breaker.enabled 'perhaps' is not true or false"),
         ("attempts.max_attempts=2.5", "attempts.max_attempts '2.5' is not a whole number"),
-        ("attempts.max_attempts=99999999999", "attempts.max_attempts '99999999999' is not a whole number"),
+        (
+            "attempts.max_attempts=99999999999",
+            "attempts.max_attempts '99999999999' is not a whole number that could be meant",
+        ),
         ("retry_share=half", "retry_share 'half' is not a number"),
         ("weights=speed=1", "weights 'speed' is not one of availability, cost, performance, quality"),
         ("weights=quality", "weights 'quality' is not name=number"),

@@ -294,5 +294,13 @@ async def test_decisions_leave_out_what_is_disabled_by_hand_and_say_so() -> None
         reasons = {each.model: each.reason for each in decision.exclusions}
         assert reasons["acme/small"] == routing_pb2.EXCLUSION_REASON_BREAKER_OPEN
         await stub.SetBreaker(pb.SetBreakerRequest(provider="acme", action=ENABLE))
+        await stub.SetBreaker(pb.SetBreakerRequest(model="acme/small", action=DISABLE))
+        asked = muxer_service_pb2.CompleteRequest(spec=spec(requested_model="acme/small"))
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await service.stub.Complete(asked, timeout=600)
+        refusal = told(raised.value)
+        # Nobody knows when that ends: a client is told at once, and does not wait by itself.
+        assert (refusal.reason, refusal.trailers["grpc-retry-pushback-ms"]) == ("NO_PROVIDER_AVAILABLE", "-1")
+        assert "an operator has disabled it" in refusal.message
         again = (await service.stub.Route(muxer_service_pb2.RouteRequest(spec=spec()))).decision
         assert again.selected_model != "other/tiny"

@@ -117,7 +117,7 @@ async def ground(folder: Path, *, stream: bool, open_seconds: float = OPEN_SECON
         running_server(settings(folder, fake.url, open_seconds)) as server,
         grpc.aio.insecure_channel(server.data.addresses[0]) as channel,
     ):
-        yield Ground(fake, muxer_service_pb2_grpc.MuxerServiceStub(channel), stream)  # type: ignore[arg-type]
+        yield Ground(fake, muxer_service_pb2_grpc.MuxerServiceStub(channel), stream)
 
 
 def are_apart(times: Sequence[float]) -> bool:

@@ -33,7 +33,7 @@ def stop_the_clock(monkeypatch: pytest.MonkeyPatch, second: float) -> None:
     monkeypatch.setattr(time, "time", Clock(time.time() // WINDOW_SECONDS * WINDOW_SECONDS + second))
 
 
-# Two calls of a minute whose limit is two: one more fits when half of them have faded, in the middle of the next minute.
+# Two calls of a minute whose limit is two: one more fits when half have faded, in the middle of the next minute.
 @pytest.mark.parametrize(("second", "wait", "retried"), [(45, 45, True), (0, 90, False)])
 async def test_a_call_too_many_is_refused_with_the_limit_and_the_time_to_wait(
     monkeypatch: pytest.MonkeyPatch, second: int, wait: int, *, retried: bool

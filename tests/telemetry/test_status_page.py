@@ -91,7 +91,7 @@ async def test_a_database_that_hangs_leaves_budgets_not_known_and_holds_up_neith
 ) -> None:
     variables = {"MUXER_STORAGE__URL": postgresql_url}
     locking = await psycopg.AsyncConnection.connect(postgresql_url)
-    async with operated(tmp_path, "plain", **variables) as server, await locking as holder:
+    async with operated(tmp_path, "plain", **variables) as server, locking as holder:
         await holder.execute("LOCK TABLE budgets IN ACCESS EXCLUSIVE MODE")
         _, page, _ = await get(of(server), "/")
         _, told, _ = await get(of(server), "/status.json")

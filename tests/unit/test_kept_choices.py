@@ -33,7 +33,7 @@ def decided(router: Router, **changes: Any) -> Decision:
 
 
 def price(fleet: Fleet) -> dict[str, Any]:
-    prices = {name: model.price for name, model in FLEET.models.items()}
+    prices = {name: model.price for name, model in FLEET.models.items() if model.price is not None}
     fleet.replace(FLEET.with_prices({**prices, "acme/small": Price.from_usd_per_million("90", "90")}, "prices-2"))
     return {}
 

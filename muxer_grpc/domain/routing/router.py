@@ -22,8 +22,8 @@ from muxer_grpc.domain.routing.turns import Turns
 POLICY_VERSION = "default-3"
 # Candidates that stand behind the chosen one.
 MOST_FALLBACKS = 3
-# What a caller is told to wait where only an operator can end a rest, in seconds.
-LONG_REST = 60.0
+# What a caller is told to wait where only an operator can end a rest, in seconds: longer than clients wait by themselves.
+LONG_REST = 120.0
 CANDIDATES_NAMED = 3
 
 
@@ -271,7 +271,8 @@ def _refusal(needs: Needs, exclusions: list[Exclusion], catalogue: Catalogue, li
     if resting:
         waits = [live.why_resting(e.model.name, e.model.provider) for e in resting]
         soonest = min((wait.seconds for wait in waits if wait is not None and wait.seconds > 0), default=LONG_REST)
-        return NoProviderAvailable(resting[0].model.name, resting[0].model.provider, soonest)
+        first = resting[0]
+        return NoProviderAvailable(first.model.name, first.model.provider, soonest, first.detail)
     if any(e.reason is ExclusionReason.DEADLINE for e in telling):
         return DeadlineTooShort(needs.seconds_left or 0.0)
     # Rules run in order, so a model that reached the context rule passed all that stand before it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -191,13 +193,14 @@ def test_opened_by_hand_it_stays_so_until_it_is_closed_by_hand() -> None:
 def test_every_change_is_counted() -> None:
     breaker = Breaker(RULES)
     seen = [breaker.changes]
-    for step in (
-        lambda: [breaker.failed(0.0) for _ in range(3)],
+    steps: list[Callable[[], None]] = [
+        lambda: breaker.rest(0.0, 5.0),
         lambda: breaker.succeeded(5.0),
         lambda: breaker.rest(6.0, 1.0),
         lambda: breaker.disable(disabled=True),
         lambda: breaker.disable(disabled=False),
-    ):
+    ]
+    for step in steps:
         step()
         seen.append(breaker.changes)
     assert seen == sorted(set(seen))
