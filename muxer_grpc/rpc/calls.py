@@ -277,8 +277,8 @@ class Call:
             except BaseException as error:
                 await self.__aexit__(type(error), error, error.__traceback__)
                 raise
-            if self._trace is not None:
-                self._trace.called_by(limit.principal)
+        if self._trace is not None:
+            self._trace.called_by(limit.principal)
         return limit
 
     def take_place(self, message: Any) -> None:

@@ -249,5 +249,8 @@ def _line(call: CallRecord, end: CallEnd, seconds: float) -> dict[str, Any]:
         line["input_tokens"] = summary.usage.all_input_tokens
         line["output_tokens"] = summary.usage.all_output_tokens
     for name, value in call.noted_.items():
-        line[name.replace(".", "_")] = value if isinstance(value, str) else round(value, 6)
+        if isinstance(value, str):
+            line[name.replace(".", "_")] = value
+        else:
+            line[f"{name.removesuffix('.duration')}_ms"] = round(value * 1000, 2)
     return {name: value for name, value in line.items() if value != ""}
