@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -120,6 +121,70 @@ def make_database(url: str, name: str, template: str = "template1") -> str:
 def drop_database(url: str, name: str) -> None:
     """Drops a database, whoever is connected to it."""
     _run(url, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+# What tells the shape of a database: its tables, columns, constraints, indexes and triggers.
+_SHAPE = """
+SELECT md5(string_agg(line, ' ' ORDER BY line)) FROM (
+    SELECT format('%s.%s %s %s', c.relname, a.attname, a.atttypid, a.attnotnull) AS line
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0
+    UNION ALL SELECT format('%s %s', conname, contype) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT tgname::text FROM pg_trigger WHERE NOT tgisinternal
+) AS lines
+"""
+_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+_SEQUENCES = "SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL"
+_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
+
+
+@dataclass(frozen=True)
+class State:
+    """A migrated database: its shape, as a digest, and its rows by table, as JSON."""
+
+    shape: str
+    rows: dict[str, str]
+
+
+def state_of(url: str) -> State:
+    """Tells the state of a database."""
+    with psycopg.connect(url) as connection:
+        found = {}
+        for (table,) in connection.execute(_TABLES).fetchall():
+            told = connection.execute(
+                sql.SQL("SELECT json_agg(rows)::text FROM {} AS rows").format(sql.Identifier(table))
+            ).fetchone()
+            if told is not None and told[0] is not None:
+                found[table] = told[0]
+        return State(_shape(connection), found)
+
+
+def restored(url: str, state: State) -> bool:
+    """Takes a database back to a state, whoever is connected to it; false where its shape is another one."""
+    try:
+        with psycopg.connect(url) as connection:
+            connection.execute(_OTHERS, [connection.info.backend_pid])
+            if _shape(connection) != state.shape:
+                return False
+            # No foreign key is asked, so that the order does not matter.
+            connection.execute("SET LOCAL session_replication_role = replica")
+            for (table,) in connection.execute(_TABLES).fetchall():
+                name = sql.Identifier(table)
+                connection.execute(sql.SQL("DELETE FROM {}").format(name))
+                if table in state.rows:
+                    put = sql.SQL("INSERT INTO {} SELECT * FROM json_populate_recordset(NULL::{}, %s)")
+                    connection.execute(put.format(name, name), [state.rows[table]])
+            for (sequence,) in connection.execute(_SEQUENCES).fetchall():
+                connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sql.Identifier(sequence)))
+    except psycopg.Error:
+        return False
+    return True
+
+
+def _shape(connection: psycopg.Connection[tuple[str]]) -> str:
+    digest = connection.execute(_SHAPE).fetchone()
+    versions = connection.execute("SELECT version_num FROM alembic_version ORDER BY 1").fetchall()
+    return "-".join(str(word) for row in (digest or (), *versions) for word in row)
 
 
 def databases_like(url: str, prefix: str) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +18,16 @@ import redis
 
 from muxer_grpc.storage.database import Database
 from muxer_grpc.storage.migrating import migrate
-from tests.services.postgres import PostgresServer, databases_like, drop_database, make_database, with_database
+from tests.services.postgres import (
+    PostgresServer,
+    State,
+    databases_like,
+    drop_database,
+    make_database,
+    restored,
+    state_of,
+    with_database,
+)
 from tests.services.redis import RedisServer
 from tests.services.server import OwnSession, Server, Session
 
@@ -82,10 +93,13 @@ def migrated_postgresql(session: Session) -> Iterator[str]:
 
     def make() -> str:
         name = f"{_prefix(session)}template"
-        migrate(Database(make_database(url, name)))
-        return name
+        made = make_database(url, name)
+        migrate(Database(made))
+        # Told once: whoever is connected to a template keeps others from making databases of it.
+        return json.dumps({"name": name, **asdict(state_of(made))})
 
-    with _database(session, session.once("postgresql-template", make)) as made:
+    kept = json.loads(session.once("postgresql-template", make))
+    with _lent(session, kept.pop("name"), State(**kept)) as made:
         yield made
 
 
@@ -150,6 +164,29 @@ def _database(session: Session, template: str) -> Iterator[str]:
         yield with_database(server, name)
     finally:
         drop_database(server, name)
+
+
+# Databases as they were migrated, for the next test: restoring one takes a third of making one.
+_idle: list[str] = []
+
+
+@contextmanager
+def _lent(session: Session, template: str, state: State) -> Iterator[str]:
+    """Lends a database that is like the template; one that a test left with another shape is dropped."""
+    server = postgresql(session)
+    if _idle:
+        name = _idle.pop()
+    else:
+        name = f"{_prefix(session)}{worker_number()}_{next(_numbers)}"
+        make_database(server, name, template)
+    url = with_database(server, name)
+    try:
+        yield url
+    finally:
+        if restored(url, state):
+            _idle.append(name)
+        else:
+            drop_database(server, name)
 
 
 def _prefix(session: Session) -> str:
