@@ -49,6 +49,10 @@ class Reloading:
         except OSError as error:
             _log.error("the configuration cannot be read, the previous one stays: %s", error.strerror)
             return None
+        except Exception:
+            # Whatever a file makes of the parsers: nothing that is read again ends what serves.
+            _log.exception("reading the configuration met a defect, the previous one stays")
+            return None
         before, after = self.in_force, merged(self.in_force, fresh)
         taken, waiting = changed(before, after), changed(after, fresh)
         _log.info(

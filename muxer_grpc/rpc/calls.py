@@ -98,6 +98,7 @@ class Calls:
         self._unary: set[TimeLimit] = set()
         self._streams: set[TimeLimit] = set()
         self._exempt: set[TimeLimit] = set()
+        self._watches: set[TimeLimit] = set()
         # Counts the calls that were refused before work on them began, by kind.
         self.shed = Counter({"unary": 0, "stream": 0})
 
@@ -145,6 +146,9 @@ class Calls:
         return entrance
 
     def _entrance(self, *, streams: bool, exempt: bool, request_type: type[Message] | None = None) -> Entrance:
+        if exempt and streams:
+            # Nobody has to say who they are for these: without a bound, idle ones would take all that gRPC lets in.
+            return Entrance(self._watches, self._limits.max_unary + self._limits.max_streams, observed=False)
         if exempt:
             return Entrance(self._exempt, sys.maxsize, observed=False)
         most = self._limits.max_streams if streams else self._limits.max_unary

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from muxer.v1 import completion_pb2, muxer_service_pb2, routing_pb2
 
 from muxer_grpc.domain.completion import ProviderRequest
+from muxer_grpc.pipeline.completion_run import CompletionRun
+from muxer_grpc.settings import Settings
+from muxer_grpc.settings_resilience import ResilienceSettings
 from tests.rpc.service import PLAIN, Script, Service, play, running, spec
 
 SLOW = "acme/small"
@@ -84,6 +88,19 @@ async def test_without_asking_for_it_nobody_is_hedged() -> None:
         assert not done
         assert [asked.model.name for asked in service.acme.requests] == [SLOW]
         call.cancel()
+
+
+async def test_with_a_share_of_none_nobody_is_hedged_who_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CompletionRun, "_hedge_after", lambda _run: 0.0)
+    begins = asyncio.Event()
+    settings = Settings(resilience=ResilienceSettings(hedge_share=0.0))
+    async with running(slow_first(begins), settings=settings) as service:
+        summing = asyncio.ensure_future(summary_of(service, hedged()))
+        while not service.acme.requests:
+            await asyncio.sleep(0.01)
+        asyncio.get_running_loop().call_later(0.1, begins.set)
+        summary = await summing
+    assert [attempt.model for attempt in summary.attempts] == [SLOW]
 
 
 async def test_a_caller_who_leaves_ends_both_attempts() -> None:

@@ -197,6 +197,32 @@ async def test_operators_can_look_while_callers_are_shed_and_health_is_always_to
         assert (await check(health.HealthCheckRequest())).status == health.SERVING
 
 
+async def test_idle_watches_of_health_are_bounded_and_checks_and_calls_go_on() -> None:
+    """Nobody has to say who they are for them."""
+    limits = CallLimits(max_unary=2, max_streams=1)
+    async with running(limits=limits) as service:
+        watch = service.channel.unary_stream(
+            "/grpc.health.v1.Health/Watch",
+            request_serializer=health.HealthCheckRequest.SerializeToString,
+            response_deserializer=health.HealthCheckResponse.FromString,
+        )
+        watches = [watch(health.HealthCheckRequest()) for _ in range(3)]
+        for each in watches:
+            assert (await each.read()).status == health.SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await watch(health.HealthCheckRequest()).read()
+        check_overloaded(told(raised.value), "calls")
+        check = service.channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health.HealthCheckRequest.SerializeToString,
+            response_deserializer=health.HealthCheckResponse.FromString,
+        )
+        assert (await check(health.HealthCheckRequest())).status == health.SERVING
+        await service.stub.Complete(muxer_service_pb2.CompleteRequest(spec=spec()))
+        for each in watches:
+            each.cancel()
+
+
 async def test_beyond_the_door_nobody_is_even_asked_who_they_are() -> None:
     asked: list[str] = []
     gate = asyncio.Event()

@@ -204,7 +204,7 @@ async def test_attempts_end_at_their_bound() -> None:
 
 
 async def test_without_a_retry_in_the_budget_the_same_model_is_not_asked_again() -> None:
-    chain = Chain(Stage({"a/one": [[failing()]], "b/two": [saying("Hello")]}), retries=RetryBudget(0.0, 0.0))
+    chain = Chain(Stage({"a/one": [[failing()]], "b/two": [saying("Hello")]}), retries=RetryBudget(0.2, 0.0))
     await chain.run()
     assert chain.stage.asked == ["a/one", "b/two"]
 
@@ -219,7 +219,7 @@ async def test_a_failure_that_was_made_good_keeps_nothing_alive() -> None:
 
 
 async def test_a_retry_is_taken_from_the_budget_and_a_fallback_is_not() -> None:
-    retries = RetryBudget(0.0, 1.0)
+    retries = RetryBudget(0.001, 1.0)
     chain = Chain(Stage({"a/one": [[failing(TIMEOUT)]], "b/two": [saying("Hello")]}), retries=retries)
     await chain.run()
     assert retries.allows

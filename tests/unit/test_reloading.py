@@ -27,6 +27,17 @@ def rewrite(folder: Path, toml: str) -> None:
     (folder / "muxer.toml").write_text(toml)
 
 
+def test_a_file_that_breaks_its_parser_leaves_the_previous_configuration(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = reloading(tmp_path)
+    before = held.in_force
+    rewrite(tmp_path, "a = " + "[" * 100_000)
+    assert held.reload() is None
+    assert held.in_force is before
+    assert "the previous one stays" in caplog.text
+
+
 def test_every_name_that_is_taken_over_is_one_of_settings() -> None:
     names = known_names()
     for path in TAKEN_OVER:

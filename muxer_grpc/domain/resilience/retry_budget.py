@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class RetryBudget:
-    """A bucket of retries, filled by calls, never above `most`."""
+    """A bucket of retries, filled by calls, never above `most`. A share of 0 allows none, however full it is."""
 
     def __init__(self, share: float = 0.2, most: float = 20.0) -> None:
         self._share = share
@@ -25,7 +25,7 @@ class RetryBudget:
     @property
     def allows(self) -> bool:
         """Tells whether a retry is left."""
-        return self._left >= 1
+        return self._share > 0 and self._left >= 1
 
     def take(self) -> None:
         """Withdraws a retry."""

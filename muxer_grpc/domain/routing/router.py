@@ -22,7 +22,7 @@ from muxer_grpc.domain.routing.turns import Turns
 POLICY_VERSION = "default-3"
 # Candidates that stand behind the chosen one.
 MOST_FALLBACKS = 3
-# What a caller is told to wait where only an operator can end a rest, in seconds: longer than clients wait by themselves.
+# What a caller is told to wait where only an operator can end a rest, in seconds: longer than clients do by themselves.
 LONG_REST = 120.0
 CANDIDATES_NAMED = 3
 

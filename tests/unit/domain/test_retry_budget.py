@@ -39,12 +39,20 @@ def test_calls_never_save_up_more_than_its_bound() -> None:
     assert drained(budget) == 3
 
 
-def test_without_a_share_nothing_is_ever_paid_in() -> None:
-    budget = RetryBudget(0.0, 1.0)
-    assert drained(budget) == 1
+def test_without_a_share_no_retry_is_ever_allowed() -> None:
+    budget = RetryBudget(0.0, 20.0)
+    assert drained(budget) == 0
     for _ in range(100):
         budget.called()
     assert not budget.allows
+
+
+def test_switched_off_and_on_again_it_has_what_it_had() -> None:
+    budget = RetryBudget(0.2, 20.0)
+    budget.follow(0.0)
+    assert not budget.allows
+    budget.follow(0.2)
+    assert drained(budget) == 20
 
 
 @given(st.lists(st.booleans(), max_size=300), st.floats(0.0, 1.0))
