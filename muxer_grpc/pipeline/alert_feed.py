@@ -63,14 +63,14 @@ class AlertFeed:
                     return
         finally:
             self._watchers -= 1
-            if not self._watchers and self._poller is not None:
-                self._poller.cancel()
-                self._poller = None
+            if not self._watchers:
+                # It ends by itself: a look-up that is cancelled costs its connection.
+                self._woken.set()
 
     async def _poll(self) -> None:
         """Looks for alerts that nobody here was told of; while it cannot look, watchers do, and learn why."""
         latest: int | None = None
-        while True:
+        while self._watchers:
             self._woken.clear()
             try:
                 found = await self._alerts.last()
@@ -82,6 +82,7 @@ class AlertFeed:
                     latest = found
                     self._tell()
             await _within(self._woken.wait, asyncio.get_running_loop().time() + self._poll_seconds)
+        self._poller = None
 
     def _tell(self) -> None:
         self._changed.set()

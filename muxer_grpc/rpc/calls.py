@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 Request = TypeVar("Request", bound=Message)
 
 # Time kept back from the caller's deadline, so that the reply, with its account, arrives before it.
-REPLY_RESERVE_SECONDS = 0.05
+REPLY_RESERVE_SECONDS = 0.1
 REPLY_RESERVE_SHARE = 0.1
 
 OVERLOAD_RETRY_SECONDS = 0.25

@@ -7,6 +7,7 @@ instead of one per statement.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 import sys
@@ -20,6 +21,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.pool import NullPool
+from sqlalchemy.util.concurrency import await_, in_greenlet
 
 from muxer_grpc.domain.refusals import StorageUnavailable
 
@@ -68,6 +70,8 @@ class Database:
         self.url = checked_url(text)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._engine: AsyncEngine | None = None
+        # Connections whose users were cancelled, and which their threads close yet.
+        self._ending: set[asyncio.Future[Any]] = set()
 
     @property
     def shown(self) -> str:
@@ -104,6 +108,22 @@ class Database:
         """Closes all connections."""
         if self._engine is not None:
             await self._engine.dispose()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    def _terminate(self, connection: Any) -> None:
+        """Closes a connection to SQLite whose user was cancelled.
+
+        SQLAlchemy's own way stops the connection's thread when it is cancelled as well, under the close that is on its
+        way: a task is left that waits for ever, and no event loop could be closed any more. This one is left alone.
+        """
+        driver = connection.driver_connection
+        if not in_greenlet():  # found by the garbage collector
+            driver.stop()
+            return
+        closing = asyncio.ensure_future(driver.close())
+        self._ending.add(closing)
+        closing.add_done_callback(self._ending.discard)
+        await_(asyncio.shield(closing))
 
     def _async_engine(self) -> AsyncEngine:
         if self._engine is None:
@@ -121,6 +141,7 @@ class Database:
             )
             if self.is_sqlite:
                 _prepare_sqlite(self._engine.sync_engine)
+                self._engine.sync_engine.dialect.do_terminate = self._terminate  # type: ignore[assignment, method-assign]
         return self._engine
 
     def _connect_arguments(self) -> dict[str, Any]:

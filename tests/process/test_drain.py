@@ -21,7 +21,7 @@ from tests.storage.reckoning import differences, read_books
 STREAMS = 200
 # Silent after 20 tokens, never a first token, and one byte after the other.
 MODELS = ("stall-20", "stall-0", "trickle-20")
-GRACE_SECONDS = 3
+GRACE_SECONDS = 8
 
 
 class Listener:

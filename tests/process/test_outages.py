@@ -81,4 +81,4 @@ async def test_calls_are_refused_in_time_while_postgresql_is_gone_and_nothing_is
         assert differences(books) == []
         check_calls(books, seen, provider)
     assert seen.reasons.keys() == {"STORAGE_UNAVAILABLE"}, "typed, and before the callers' deadlines"
-    assert {row["outcome"] for row in books.entries} == {"complete", "cancelled"}, "nobody was taken for dead"
+    assert {row["outcome"] for row in books.entries} - {"cancelled"} == {"complete"}, "nobody was taken for dead"

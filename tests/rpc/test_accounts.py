@@ -195,7 +195,7 @@ async def test_what_its_caller_leaves_is_booked_once(
 
 async def test_a_deadline_tells_what_was_spent_until_then(database_url: str) -> None:
     async with accounting(database_url, play(*BEGUN, asyncio.Event())) as service:
-        error = await refused(service, small(), timeout=0.5)
+        error = await refused(service, small(), timeout=1)
         row = await the_entry(database_url)
     failure = error.details["CompletionFailure"]
     assert isinstance(failure, completion_pb2.CompletionFailure)

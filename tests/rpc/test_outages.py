@@ -153,8 +153,8 @@ async def test_callers_whose_calls_fail_together_do_not_try_again_once_the_break
     async with ground(tmp_path, stream=stream, open_seconds=60.0) as there:
         there.fake.script("first", Play(error="overloaded", delay=0.2))
         assert set(await asyncio.gather(*(there.call() for _ in range(CALLERS)))) == {MODELS[1]}
-        # The breaker opens at the third failure: two callers have planned another attempt by then.
-        assert len(there.came("first")) <= CALLERS
+        # The breaker opens at the third failure: two callers may have made another attempt by then, and no more.
+        assert len(there.came("first")) <= CALLERS + 2
 
 
 @METHODS
