@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -166,16 +167,17 @@ def _database(session: Session, template: str) -> Iterator[str]:
         drop_database(server, name)
 
 
-# Databases as they were migrated, for the next test: restoring one takes a third of making one.
-_idle: list[str] = []
+# Databases of a session as they were migrated, for the next test: restoring one takes a third of making one.
+_idle: defaultdict[str, list[str]] = defaultdict(list)
 
 
 @contextmanager
 def _lent(session: Session, template: str, state: State) -> Iterator[str]:
     """Lends a database that is like the template; one that a test left with another shape is dropped."""
     server = postgresql(session)
-    if _idle:
-        name = _idle.pop()
+    idle = _idle[session.name]
+    if idle:
+        name = idle.pop()
     else:
         name = f"{_prefix(session)}{worker_number()}_{next(_numbers)}"
         make_database(server, name, template)
@@ -184,7 +186,7 @@ def _lent(session: Session, template: str, state: State) -> Iterator[str]:
         yield url
     finally:
         if restored(url, state):
-            _idle.append(name)
+            idle.append(name)
         else:
             drop_database(server, name)
 

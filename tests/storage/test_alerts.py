@@ -202,7 +202,9 @@ async def test_who_watches_is_told_when_alerts_cannot_be_looked_for_any_more(dat
 async def test_nobody_looks_for_alerts_while_nobody_watches(database: Database, replica: Replica) -> None:
     async with aclosing(replica.feed.watch(0, None, later(0.01))) as alerts:
         assert [each async for each in alerts] == []
-    assert replica.feed._poller is None
+    async with asyncio.timeout(30):
+        while replica.feed._poller is not None:
+            await asyncio.sleep(0.01)
 
 
 async def test_numbers_rise_in_the_order_of_commits(database: Database) -> None:
