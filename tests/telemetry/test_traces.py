@@ -302,7 +302,10 @@ async def test_metrics_hold_one_point_for_each_kind_of_call_and_none_of_a_tenant
         with pytest.raises(grpc.aio.AioRpcError):
             await service.stub.Complete(muxer_service_pb2.CompleteRequest(), timeout=20)
         found = service.receiver
-        await found.until(lambda: len(found.points("rpc.server.call.duration")) == 2)
+        # Metrics and spans are sent apart, so that either may come first.
+        await found.until(
+            lambda: len(found.points("rpc.server.call.duration")) == 2 and len(found.named(COMPLETE)) == 2
+        )
         chat = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "fake", "gen_ai.request.model": "plain"}
         ((labels, point),) = found.points("gen_ai.client.operation.duration")
         assert (labels, point.count) == (chat, 1)
