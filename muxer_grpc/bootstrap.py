@@ -59,8 +59,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def new_id() -> str:
-    """Makes a unique id of 24 hexadecimal characters."""
-    return f"{_random.getrandbits(96):024x}"
+    """Makes a unique id of 24 hexadecimal characters: the time in milliseconds, and 52 random bits.
+
+    Ids grow with time, so that rows with new ones stand side by side in the indexes of databases, and a commit writes a
+    page or two of each where random ids would touch a page per row (as with UUID version 7, RFC 9562, 6.1).
+    """
+    return f"{time.time_ns() // 1_000_000:011x}{_random.getrandbits(52):013x}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from muxer_grpc.domain.enumeration import Named
+from muxer_grpc.domain.records import record
 
 
 class Role(Named):
@@ -162,7 +163,7 @@ NO_SAMPLING = Sampling()
 AUTOMATIC_TOOL_CHOICE = ToolChoice()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Conversation:
     """All that a model is given and asked for, whichever model it will be.
 

@@ -21,6 +21,7 @@ from muxer_grpc.domain.decision import Decision
 from muxer_grpc.domain.enumeration import Named
 from muxer_grpc.domain.errors import FailureClass, MuxerError, Reason
 from muxer_grpc.domain.money import NO_COST, NO_USAGE, Cost, Usage
+from muxer_grpc.domain.records import record
 
 
 class Outcome(Named):
@@ -126,7 +127,7 @@ class Finished:
 ProviderEvent = TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | UsageReported | ModelReported | Finished
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProviderRequest:
     """What an adapter is given: the conversation, the model, and whether the answer is wanted as a stream.
 
@@ -155,7 +156,7 @@ class AttemptSwitched:
     safe_offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attempt:
     """One attempt at a provider. Durations are in seconds."""
 
@@ -171,7 +172,7 @@ class Attempt:
     vendor_code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Summary:
     """How a completion ended, what it used and what it costs. Durations are in seconds.
 
@@ -215,7 +216,7 @@ class Replay:
 CompletionEvent = Decision | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | AttemptSwitched | Summary
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Completion:
     """A folded stream: the decision, the answer and the summary."""
 

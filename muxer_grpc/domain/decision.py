@@ -6,12 +6,12 @@ The parts that a decision holds many of are named tuples: a frozen dataclass tak
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from muxer_grpc.domain.catalogue import Feature, Model
 from muxer_grpc.domain.enumeration import Named
 from muxer_grpc.domain.live import LiveSnapshot
+from muxer_grpc.domain.records import record
 from muxer_grpc.domain.routing.policy import RoutingPolicy, Weights
 from muxer_grpc.domain.tasks import Capability, Intent
 
@@ -115,7 +115,7 @@ class Basis(NamedTuple):
     turn: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decision:
     """The whole decision. `candidates` holds at least one entry, best first; the first is the chosen one.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from muxer_grpc.domain.enumeration import Named
 from muxer_grpc.domain.money import NO_USAGE, Usage
+from muxer_grpc.domain.records import record
 from muxer_grpc.domain.tenancy import Subject
 
 
@@ -24,7 +25,7 @@ class EntryOutcome(Named):
     ABANDONED = "abandoned"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reservation:
     """A promise to pay at most `amount_nano_usd`, made before the first attempt.
 
@@ -50,7 +51,7 @@ class Reservation:
     idempotent_until_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LedgerEntry:
     """One attempt as it was paid for. The sum of a completion's entries is its cost; durations are microseconds."""
 
@@ -83,7 +84,7 @@ class LedgerEntry:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeptDecision:
     """A decision as history keeps it: its document holds no prompt. `completion_id` is empty for a dry run."""
 
@@ -118,7 +119,7 @@ class KeptContent:
     answer: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Settlement:
     """What a completion came to: its entries, and its answer where a request id makes it repeatable (sealed bytes).
 

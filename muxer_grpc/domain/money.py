@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from muxer_grpc.domain.enumeration import Named
+from muxer_grpc.domain.records import record
 
 PICO_PER_NANO = 1_000
 
@@ -20,7 +21,7 @@ class UsageSource(Named):
     ESTIMATED = "estimated"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Usage:
     """Token counts by kind. The kinds do not overlap: their sum is the number of tokens processed.
 
@@ -159,7 +160,7 @@ def _pico_usd_per_token(usd_per_million: str | Decimal) -> int:
     return int(pico)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cost:
     """Exact cost by kind in pico-USD; that of cache writes holds both kinds of them."""
 
@@ -205,7 +206,11 @@ def most_it_can_cost(price: Price, input_tokens: int, output_tokens: int) -> int
     The counts bound all input and all output; the dearest kind of either counts, in the dearest tier that the input can
     reach. No usage within these bounds costs more, and there is one that costs as much.
     """
-    most = max(inputs + output_tokens * output for inputs, output in _dearest(price, input_tokens))
+    if price.tiers:
+        most = max(inputs + output_tokens * output for inputs, output in _dearest(price, input_tokens))
+    else:
+        inputs, output = _dearest_of(price, input_tokens)
+        most = inputs + output_tokens * output
     return round_half_even(most, PICO_PER_NANO)
 
 

@@ -69,6 +69,10 @@ class Identity(Protocol):
 class RateLimiter(Protocol):
     """Counts requests and tokens per minute, per key and per tenant."""
 
+    def limits(self, principal: Principal) -> bool:
+        """Tells whether anything limits a principal; nobody else needs to be admitted."""
+        ...
+
     async def admit_request(self, principal: Principal) -> None:
         """Counts a request. Raises RateLimited, and then has counted nothing."""
         ...

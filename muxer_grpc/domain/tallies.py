@@ -12,6 +12,7 @@ from muxer_grpc.domain.errors import FailureClass, Reason
 from muxer_grpc.domain.figure_counts import BLAMELESS, LEAST_PACED_SECONDS, NO_BUCKET, Counts, Ended, joined
 from muxer_grpc.domain.live import LiveFigures
 from muxer_grpc.domain.money import Usage
+from muxer_grpc.domain.records import record
 from muxer_grpc.domain.spreads import bucket_of
 
 WINDOW = 100
@@ -19,7 +20,7 @@ WINDOW = 100
 PRIOR_SUCCESSES = 4
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sample:
     """One ended completion: its end in seconds since the epoch, its times in seconds.
 

@@ -53,6 +53,16 @@ class RateLimits:
         """Takes other defaults; what was counted stays."""
         self._defaults = defaults
 
+    def limits(self, principal: Principal) -> bool:
+        """Tells whether anything limits a principal; nobody else needs to be admitted."""
+        defaults = self._defaults
+        return not (
+            defaults.key.unbounded
+            and defaults.tenant.unbounded
+            and principal.key_limit.unbounded
+            and principal.tenant_limit.unbounded
+        )
+
     async def admit_request(self, principal: Principal) -> None:
         """Counts a request. Raises RateLimited, and then has counted nothing; StorageUnavailable where it refuses."""
         defaults = self._defaults

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -105,10 +105,10 @@ class AttemptChain:
             self._admitted(attempt, admitted_at)
             if self._sent:
                 yield self._switched(attempt, prefix)
+            self.current = attempt
+            timers = Timers(first_token_seconds, step.gap_seconds)
             try:
-                async with aclosing(
-                    self._pieces(attempt, Timers(first_token_seconds, step.gap_seconds), limit)
-                ) as deltas:
+                async with aclosing(self._pieces(attempt, timers, limit)) as deltas:
                     async for delta in deltas:
                         self._note(delta)
                         yield delta
@@ -147,17 +147,19 @@ class AttemptChain:
     def _told(self, attempt: AttemptRun) -> None:
         self._untold = [each for each in self._untold if each is not attempt]
 
-    async def _pieces(self, attempt: AttemptRun, timers: Timers, limit: TimeLimit) -> AsyncGenerator[Delta, None]:
-        """Yields the pieces of an attempt; of the first one's, or of another beside it where the request is hedged."""
-        self.current = attempt
+    def _pieces(self, attempt: AttemptRun, timers: Timers, limit: TimeLimit) -> AsyncGenerator[Delta, None]:
+        """Gives the pieces of an attempt; of the first one's, or of another beside it where the request is hedged."""
         if self._hedge_after is None or self._failed or self._sent:
-            async with aclosing(attempt.deltas(limit, timers.first_token_seconds, timers.gap_seconds)) as deltas:
-                async for delta in deltas:
-                    yield delta
-            return
+            return attempt.deltas(limit, timers.first_token_seconds, timers.gap_seconds)
+        return self._raced(attempt, self._hedge_after, timers, limit)
+
+    async def _raced(
+        self, attempt: AttemptRun, after: float, timers: Timers, limit: TimeLimit
+    ) -> AsyncGenerator[Delta, None]:
+        """Yields the pieces of an attempt or, where it is silent for so many seconds, of whichever of two begins."""
         runners = [Runner(attempt, timers, limit)]
         try:
-            runners = await race(runners[0], self._hedge_after, lambda: self._beside(attempt, timers, limit), limit)
+            runners = await race(runners[0], after, lambda: self._beside(attempt, timers, limit), limit)
             self.current = runners[0].attempt
             await self._drop(runners[1:])
             async with aclosing(runners[0].pieces(limit)) as deltas:
@@ -222,11 +224,11 @@ class AttemptChain:
             resilience.retries.take()
         return step
 
-    def _payable(self) -> list[Candidate]:
+    def _payable(self) -> Sequence[Candidate]:
         """Lists the candidates that what is left of the promise can pay."""
         spent = self.spent_nano_usd
         if not spent:
-            return list(self._candidates)
+            return self._candidates
         return [c for c in self._candidates if self._bound(c.model, spent) is not None]
 
     @property

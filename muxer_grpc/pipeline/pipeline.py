@@ -177,10 +177,11 @@ class Pipeline:
             decision = await self.take_up(request, earlier, limit)
         if limit.trace is not None:
             limit.trace.decided(decision, time.perf_counter() - began)
-        if self._around.limiter is not None:
+        limiter = self._around.limiter
+        if limiter is not None and limiter.limits(limit.principal):
             best = decision.candidates[0]
             tokens = best.estimated_input_tokens + best.estimated_output_tokens
-            await limit.wait(partial(self._around.limiter.admit_tokens, limit.principal, tokens))
+            await limit.wait(partial(limiter.admit_tokens, limit.principal, tokens))
         return decision
 
     def _ended_by(self, error: Exception, completion: CompletionRun) -> Summary:

@@ -77,7 +77,7 @@ class Gate:
             limit.principal = await limit.wait(lambda: identity.authenticate(credentials, now))
             self._check(limit.principal, scope)
         limiter = self._limiter
-        if limiter is not None:
+        if limiter is not None and limiter.limits(limit.principal):
             await limit.wait(lambda: limiter.admit_request(limit.principal))
 
     def _check(self, principal: Principal, scope: Scope) -> None:

@@ -84,15 +84,20 @@ _NOT_CLASSIFIED = Classification(Intent.CHAT_LITE, 0.0, (), 0.0, (), "")
 
 
 def _written_basis(basis: Basis) -> bytes:
-    own = routing_pb2.DecisionBasis(
-        needed_features=_feature_numbers(basis.features),
-        input_tokens=[routing_pb2.TokenCount(tokenizer=name, tokens=n) for name, n in basis.counts.items()],
-        max_output_tokens=basis.output_tokens,
-        default_weights=None if basis.default_weights is None else _weights_message(basis.default_weights),
-        too_slow_models=sorted(basis.too_slow),
-        turn=basis.turn,
-    )
-    written = routing_pb2.RouteDecision(basis=own).SerializeToString()
+    head = routing_pb2.RouteDecision()
+    own = head.basis
+    own.SetInParent()
+    own.max_output_tokens, own.turn = basis.output_tokens, basis.turn
+    for name, tokens in basis.counts.items():
+        count = own.input_tokens.add()
+        count.tokenizer, count.tokens = name, tokens
+    if basis.features:
+        own.needed_features.extend(_feature_numbers(basis.features))
+    if basis.default_weights is not None:
+        own.default_weights.CopyFrom(_weights_message(basis.default_weights))
+    if basis.too_slow:
+        own.too_slow_models.extend(sorted(basis.too_slow))
+    written = head.SerializeToString()
     if basis.policy is not NO_RULES:
         written += routing_pb2.RouteDecision(
             basis=routing_pb2.DecisionBasis(policy=_policy_message(basis.policy))

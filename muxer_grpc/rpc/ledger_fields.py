@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from google.protobuf import duration_pb2
-from muxer.v1 import billing_pb2, ledger_pb2
+from muxer.v1 import ledger_pb2
 
 from muxer_grpc.domain.budgeting import MICROSECONDS
 from muxer_grpc.domain.errors import FailureClass
-from muxer_grpc.domain.money import Usage
 from muxer_grpc.domain.reporting import EntryFilter, EntryRecord
 from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.domain.tenancy import Principal
 from muxer_grpc.rpc.admin_fields import NANOSECONDS, check_made_id, check_tenant_id, check_user_id, time_message
-from muxer_grpc.rpc.enums import ENTRY_OUTCOME_OF, ENTRY_OUTCOMES, FAILURE_CLASSES, INTENT_OF, INTENTS, USAGE_SOURCES
+from muxer_grpc.rpc.enums import ENTRY_OUTCOME_OF, ENTRY_OUTCOMES, FAILURE_CLASSES, INTENT_OF, INTENTS
 from muxer_grpc.rpc.listings import check_text, read_span
+from muxer_grpc.rpc.replies import usage_message
 from muxer_grpc.rpc.requests import MAX_LABEL_KEY_CHARACTERS, MAX_LABEL_VALUE_CHARACTERS
 from muxer_grpc.rpc.tenant_access import tenants_meant
 from muxer_grpc.rpc.violations import Violations, quote
@@ -82,19 +82,6 @@ def intent_number(intent: str) -> int:
     """Writes an intent as the ledger names it; one that is not known any more is unspecified."""
     known = next((each for each in Intent if each.value == intent), None)
     return 0 if known is None else INTENTS[known]
-
-
-def usage_message(usage: Usage) -> billing_pb2.Usage:
-    """Writes token counts."""
-    return billing_pb2.Usage(
-        input_tokens=usage.input_tokens,
-        cached_input_tokens=usage.cached_input_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        cache_write_1h_tokens=usage.cache_write_1h_tokens,
-        output_tokens=usage.output_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        source=USAGE_SOURCES[usage.source],
-    )
 
 
 def entry_message(record: EntryRecord) -> ledger_pb2.LedgerEntry:

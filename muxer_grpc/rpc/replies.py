@@ -69,9 +69,8 @@ def _write_decision(decision: Decision) -> bytes:
 def _decision_head(decision: Decision) -> routing_pb2.RouteDecision:
     """Converts what is of this one decision."""
     selected = decision.selected
-    return routing_pb2.RouteDecision(
+    head = routing_pb2.RouteDecision(
         decision_id=decision.decision_id,
-        create_time=timestamp_message(decision.created_at),
         requested_model=decision.requested_model,
         selected_model=selected.name,
         selected_provider=selected.provider,
@@ -82,6 +81,9 @@ def _decision_head(decision: Decision) -> routing_pb2.RouteDecision:
         fleet_version=decision.fleet_version,
         estimated_input_tokens=decision.estimated_input_tokens,
     )
+    created, nanos = head.create_time, round(decision.created_at * NANOS)
+    created.seconds, created.nanos = divmod(nanos, NANOS)
+    return head
 
 
 def _write_choice(decision: Decision) -> bytes:
@@ -152,28 +154,9 @@ def exclusion_message(exclusion: Exclusion) -> routing_pb2.Exclusion:
 
 def usage_message(usage: Usage) -> billing_pb2.Usage:
     """Converts token counts."""
-    return billing_pb2.Usage(
-        input_tokens=usage.input_tokens,
-        cached_input_tokens=usage.cached_input_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        output_tokens=usage.output_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        source=USAGE_SOURCES[usage.source],
-        cache_write_1h_tokens=usage.cache_write_1h_tokens,
-    )
-
-
-def cost_message(cost: Cost, price_book_version: str) -> billing_pb2.Cost:
-    """Converts a cost."""
-    return billing_pb2.Cost(
-        total_nano_usd=cost.total_nano,
-        input_pico_usd=cost.input_pico,
-        cached_input_pico_usd=cost.cached_input_pico,
-        cache_write_pico_usd=cost.cache_write_pico,
-        output_pico_usd=cost.output_pico,
-        reasoning_pico_usd=cost.reasoning_pico,
-        price_book_version=price_book_version,
-    )
+    message = billing_pb2.Usage()
+    _write_usage(message, usage)
+    return message
 
 
 def price_message(price: Price) -> billing_pb2.Price:
@@ -194,82 +177,123 @@ def price_message(price: Price) -> billing_pb2.Price:
 
 def summary_message(summary: completion.Summary) -> completion_pb2.CompletionSummary:
     """Converts the end of a completion."""
+    message = completion_pb2.CompletionSummary()
+    _write_summary(message, summary)
+    return message
+
+
+# Written in place: a message that is given to the constructor of another is copied, which costs as much as all else.
+
+
+def _write_summary(into: completion_pb2.CompletionSummary, summary: completion.Summary) -> None:
     decision = summary.decision
+    into.completion_id = summary.completion_id
+    into.decision_id = decision.decision_id
+    into.outcome = OUTCOMES[summary.outcome]  # type: ignore[assignment]
+    into.requested_model = decision.requested_model
+    into.reported_model = summary.reported_model
+    into.vendor_finish_reason = summary.vendor_finish_reason
     answered_by = summary.answered_by
-    finish = summary.finish_reason
-    reason = summary.error_reason
-    first = summary.time_to_first_token
-    usage = usage_message(summary.usage)
-    return completion_pb2.CompletionSummary(
-        completion_id=summary.completion_id,
-        decision_id=decision.decision_id,
-        outcome=OUTCOMES[summary.outcome],  # type: ignore[arg-type]
-        finish_reason=None if finish is None else FINISH_REASONS[finish],  # type: ignore[arg-type]
-        requested_model=decision.requested_model,
-        selected_model="" if answered_by is None else answered_by.name,
-        reported_model=summary.reported_model,
-        provider="" if answered_by is None else answered_by.provider,
-        usage=usage,
-        cost=cost_message(summary.cost, decision.price_book_version),
-        # A single attempt counts what the whole counts.
-        attempts=[
-            _attempt_message(attempt, usage if attempt.usage is summary.usage else usage_message(attempt.usage))
-            for attempt in summary.attempts
-        ],
-        error_reason=None if reason is None else REASONS[reason],  # type: ignore[arg-type]
-        duration=duration_message(summary.duration),
-        time_to_first_token=None if first is None else duration_message(first),
-        simulated=answered_by is not None and answered_by.simulated,
-        vendor_finish_reason=summary.vendor_finish_reason,
-        cache_hit=summary.cache_hit,
-        saved_nano_usd=summary.saved_nano_usd,
-    )
+    if answered_by is not None:
+        into.selected_model = answered_by.name
+        into.provider = answered_by.provider
+        into.simulated = answered_by.simulated
+    if summary.finish_reason is not None:
+        into.finish_reason = FINISH_REASONS[summary.finish_reason]  # type: ignore[assignment]
+    if summary.error_reason is not None:
+        into.error_reason = REASONS[summary.error_reason]  # type: ignore[assignment]
+    if summary.cache_hit:
+        into.cache_hit = True
+        into.saved_nano_usd = summary.saved_nano_usd
+    _write_usage(into.usage, summary.usage)
+    _write_cost(into.cost, summary.cost, decision.price_book_version)
+    _write_duration(into.duration, summary.duration)
+    if summary.time_to_first_token is not None:
+        _write_duration(into.time_to_first_token, summary.time_to_first_token)
+    for attempt in summary.attempts:
+        _write_attempt(into.attempts.add(), attempt)
 
 
-def _attempt_message(attempt: completion.Attempt, usage: billing_pb2.Usage) -> completion_pb2.Attempt:
-    failure = attempt.failure_class
-    first = attempt.time_to_first_token
-    return completion_pb2.Attempt(
-        number=attempt.number,
-        model=attempt.model.name,
-        provider=attempt.model.provider,
-        outcome=OUTCOMES[attempt.outcome],  # type: ignore[arg-type]
-        failure_class=None if failure is None else FAILURE_CLASSES[failure],  # type: ignore[arg-type]
-        http_status=attempt.http_status,
-        vendor_code=attempt.vendor_code,
-        usage=usage,
-        cost_nano_usd=attempt.cost.total_nano,
-        duration=duration_message(attempt.duration),
-        time_to_first_token=None if first is None else duration_message(first),
-    )
+def _write_attempt(into: completion_pb2.Attempt, attempt: completion.Attempt) -> None:
+    into.number = attempt.number
+    into.model = attempt.model.name
+    into.provider = attempt.model.provider
+    into.outcome = OUTCOMES[attempt.outcome]  # type: ignore[assignment]
+    if attempt.failure_class is not None:
+        into.failure_class = FAILURE_CLASSES[attempt.failure_class]  # type: ignore[assignment]
+        into.http_status = attempt.http_status
+        into.vendor_code = attempt.vendor_code
+    _write_usage(into.usage, attempt.usage)
+    into.cost_nano_usd = attempt.cost.total_nano
+    _write_duration(into.duration, attempt.duration)
+    if attempt.time_to_first_token is not None:
+        _write_duration(into.time_to_first_token, attempt.time_to_first_token)
+
+
+def _write_duration(into: Duration, seconds: float) -> None:
+    # It is there even where it is 0.
+    into.SetInParent()
+    into.seconds, into.nanos = divmod(round(seconds * NANOS), NANOS)
+
+
+def _write_usage(into: billing_pb2.Usage, usage: Usage) -> None:
+    into.SetInParent()
+    into.input_tokens = usage.input_tokens
+    into.output_tokens = usage.output_tokens
+    into.source = USAGE_SOURCES[usage.source]
+    # Most answers have none of these.
+    if usage.cached_input_tokens:
+        into.cached_input_tokens = usage.cached_input_tokens
+    if usage.cache_write_tokens:
+        into.cache_write_tokens = usage.cache_write_tokens
+    if usage.cache_write_1h_tokens:
+        into.cache_write_1h_tokens = usage.cache_write_1h_tokens
+    if usage.reasoning_tokens:
+        into.reasoning_tokens = usage.reasoning_tokens
+
+
+def _write_cost(into: billing_pb2.Cost, cost: Cost, price_book_version: str) -> None:
+    into.SetInParent()
+    into.total_nano_usd = cost.total_nano
+    into.input_pico_usd = cost.input_pico
+    into.output_pico_usd = cost.output_pico
+    if cost.cached_input_pico:
+        into.cached_input_pico_usd = cost.cached_input_pico
+    if cost.cache_write_pico:
+        into.cache_write_pico_usd = cost.cache_write_pico
+    if cost.reasoning_pico:
+        into.reasoning_pico_usd = cost.reasoning_pico
+    into.price_book_version = price_book_version
 
 
 def complete_response(done: completion.Completion) -> Written:
     """Writes a folded completion."""
-    rest = muxer_service_pb2.CompleteResponse(
-        message=_assistant_message(done.message), summary=summary_message(done.summary)
-    )
+    rest = muxer_service_pb2.CompleteResponse()
+    _write_message(rest.message, done.message)
+    _write_summary(rest.summary, done.summary)
     return Written(field(_REPLY_DECISION, written_decision(done.decision)) + rest.SerializeToString())
 
 
-def _assistant_message(message: chat.Message) -> chat_pb2.Message:
-    parts = [_part_message(part) for part in message.parts]
-    return chat_pb2.Message(role=ROLES[message.role], parts=parts)  # type: ignore[arg-type]
+def _write_message(into: chat_pb2.Message, message: chat.Message) -> None:
+    into.role = ROLES[message.role]  # type: ignore[assignment]
+    for part in message.parts:
+        _write_part(into.parts.add(), part)
 
 
-def _part_message(part: chat.ContentPart) -> chat_pb2.ContentPart:
-    """Converts a part of an answer; models answer with text, reasoning, refusals and tool calls."""
+def _write_part(into: chat_pb2.ContentPart, part: chat.ContentPart) -> None:
+    """Writes a part of an answer; models answer with text, reasoning, refusals and tool calls."""
     if isinstance(part, chat.TextPart):
-        return chat_pb2.ContentPart(text=part.text)
-    if isinstance(part, chat.ToolCallPart):
-        call = chat_pb2.ToolCall(id=part.id, name=part.name, arguments_json=part.arguments_json)
-        return chat_pb2.ContentPart(tool_call=call)
-    if isinstance(part, chat.ReasoningPart):
-        return chat_pb2.ContentPart(reasoning=chat_pb2.Reasoning(text=part.text, signature=part.signature))
-    if isinstance(part, chat.RefusalPart):
-        return chat_pb2.ContentPart(refusal=part.text)
-    msg = f"an answer holds no {type(part).__name__}"
-    raise TypeError(msg)
+        into.text = part.text
+    elif isinstance(part, chat.ToolCallPart):
+        call = into.tool_call
+        call.id, call.name, call.arguments_json = part.id, part.name, part.arguments_json
+    elif isinstance(part, chat.ReasoningPart):
+        into.reasoning.text, into.reasoning.signature = part.text, part.signature
+    elif isinstance(part, chat.RefusalPart):
+        into.refusal = part.text
+    else:
+        msg = f"an answer holds no {type(part).__name__}"
+        raise TypeError(msg)
 
 
 def stream_response(event: completion.CompletionEvent) -> muxer_service_pb2.StreamCompleteResponse | Written:
@@ -286,7 +310,9 @@ def _decision_response(event: Decision) -> Written:
 
 
 def _summary_response(event: completion.Summary) -> muxer_service_pb2.StreamCompleteResponse:
-    return muxer_service_pb2.StreamCompleteResponse(summary=summary_message(event))
+    response = muxer_service_pb2.StreamCompleteResponse()
+    _write_summary(response.summary, event)
+    return response
 
 
 def _tool_call_response(event: completion.ToolCallDelta) -> muxer_service_pb2.StreamCompleteResponse:

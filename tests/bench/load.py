@@ -25,6 +25,8 @@ from tests.bench.processes import LOAD_CORE, ROOT, Server, environment
 
 CONNECTIONS = 8
 CONCURRENT = 64
+# Of a message on the wire; and the bytes that the smallest right answer has more than.
+FRAME_HEAD, LEAST_REPLY = 5, 100
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,16 @@ def need_h2load() -> None:
 
 def unary(server: Server, method: str, message: bytes, seconds: float) -> Measured:
     """Drives a unary method with h2load for a while."""
-    cpu, began = server.cpu_seconds(), time.perf_counter()
-    done = _h2load(server, method, message, seconds, ["-c", str(CONNECTIONS), "-m", str(CONCURRENT // CONNECTIONS)])
-    taken, used = time.perf_counter() - began, server.cpu_seconds() - cpu
-    return Measured(done / taken, used / done * 1e6, server.resident_mib())
+    with server.awake():
+        cpu, began = server.cpu_seconds(), time.perf_counter()
+        done = _h2load(server, method, message, seconds, ["-c", str(CONNECTIONS), "-m", str(CONCURRENT // CONNECTIONS)])
+        taken, used = time.perf_counter() - began, server.cpu_seconds() - cpu
+        return Measured(done / taken, used / done * 1e6, server.resident_mib())
 
 
 def alone(server: Server, method: str, message: bytes, seconds: float) -> float:
     """Calls a unary method one call after the other for a while; gives the median time of a call in microseconds."""
-    with tempfile.NamedTemporaryFile() as log:
+    with server.awake(), tempfile.NamedTemporaryFile() as log:
         _h2load(server, method, message, seconds, ["-c", "1", "-m", "1", f"--log-file={log.name}"])
         return median(int(line.split()[2]) for line in Path(log.name).read_text().splitlines())
 
@@ -73,10 +76,13 @@ def _h2load(server: Server, method: str, message: bytes, seconds: float, options
         ]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", output)
-    assert found is not None, output
+    data = re.search(r"\((\d+)\) data\n", output)
+    assert found is not None and data is not None, output
     done = int(found[1])
     assert done, output
     assert not int(found[2]), output
+    # A call that was refused says so in its trailers, which h2load does not read; but it answers with no data.
+    assert int(data[1]) >= done * (FRAME_HEAD + LEAST_REPLY), output
     return done
 
 
@@ -84,12 +90,13 @@ def streams(server: Server, method: str, message: bytes, seconds: float) -> Meas
     """Drives a streaming method with a client process for a while."""
     command = ["taskset", "-c", str(LOAD_CORE), sys.executable, "-m", "tests.bench.load"]
     job = {"target": server.target, "method": method, "message": message.hex(), "seconds": seconds}
-    cpu = server.cpu_seconds()
-    output = subprocess.run(
-        [*command, json.dumps(job)], capture_output=True, text=True, check=True, cwd=ROOT, env=environment()
-    ).stdout
-    told = json.loads(output)
-    used = server.cpu_seconds() - cpu
+    with server.awake():
+        cpu = server.cpu_seconds()
+        output = subprocess.run(
+            [*command, json.dumps(job)], capture_output=True, text=True, check=True, cwd=ROOT, env=environment()
+        ).stdout
+        told = json.loads(output)
+        used = server.cpu_seconds() - cpu
     return Measured(told["done"] / told["seconds"], used / told["done"] * 1e6, server.resident_mib())
 
 

@@ -80,6 +80,8 @@ def measure(upstream: str, method: str, message: bytes, rounds: int, seconds: fl
         with open(os.devnull, "w") as nowhere:
             quiet = muxer(upstream, 20, stderr=nowhere, MUXER_LOG__LEVEL="info", MUXER_LOG__FORMAT="json")
             found.append(Observed("a line for each call", stack.enter_context(quiet), 0, []))
+            for each in found:
+                each.server.rest()
             for _ in range(rounds):
                 for each in found:
                     each.rounds.append(load.unary(each.server, method, message, seconds))

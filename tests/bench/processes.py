@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,9 @@ from muxer_grpc.rpc import health_messages
 ROOT = Path(__file__).parents[2]
 SERVER_CORE, LOAD_CORE = (0, 1) if (os.cpu_count() or 1) > 1 else (0, 0)
 TICKS = os.sysconf("SC_CLK_TCK")
+
+# After a rest, until a service sees by itself that its event loop is not late any more, in seconds.
+WAKE_SECONDS = 0.5
 
 # Twenty models of three tiers, as a company might have; the first alone is the small fleet.
 FLEET = [
@@ -40,10 +44,24 @@ STREAMED = {**FLEET[0], "name": "tokens-200"}
 
 @dataclass
 class Server:
-    """A server under measurement."""
+    """A server under measurement. While it rests, it takes nothing from those with which it shares the core."""
 
     process: subprocess.Popen[str]
     target: str
+
+    def rest(self) -> None:
+        """Stops the process until it is measured."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Lets the process run for as long as it is measured."""
+        self.process.send_signal(signal.SIGCONT)
+        time.sleep(WAKE_SECONDS)
+        try:
+            yield
+        finally:
+            self.rest()
 
     def cpu_seconds(self) -> float:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()

@@ -139,6 +139,22 @@ async def test_no_tokens_are_always_let_in(limits: RateLimits) -> None:
     await limits.admit_tokens(who, 0)
 
 
+@pytest.mark.parametrize(
+    ("defaults", "principal"),
+    [
+        (DefaultLimits(key=requests(3)), {}),
+        (DefaultLimits(tenant=tokens(3)), {}),
+        (DefaultLimits(), {"key_limit": tokens(0)}),
+        (DefaultLimits(), {"tenant_limit": requests(0)}),
+    ],
+)
+def test_whoever_has_a_limit_of_any_kind_must_be_admitted_and_nobody_else(
+    defaults: DefaultLimits, principal: dict[str, RateLimit]
+) -> None:
+    assert RateLimits(defaults=defaults).limits(caller(**principal))
+    assert not RateLimits().limits(caller())
+
+
 async def test_requests_and_tokens_are_counted_apart(limits: RateLimits) -> None:
     who = caller(key_limit=RateLimit(1, 1))
     await limits.admit_request(who)

@@ -103,6 +103,9 @@ class Counting:
     left: int
     asked: list[str] = field(default_factory=list)
 
+    def limits(self, principal: Principal) -> bool:
+        return True
+
     async def admit_request(self, principal: Principal) -> None:
         self.asked.append(principal.name)
         if len(self.asked) > self.left:

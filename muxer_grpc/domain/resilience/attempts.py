@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from muxer_grpc.domain.catalogue import Feature, Model
 from muxer_grpc.domain.decision import Candidate
 from muxer_grpc.domain.errors import FailureClass
+from muxer_grpc.domain.records import record
 from muxer_grpc.domain.resilience.treatments import TREATMENTS, Reach
 
 # A model that reasons may keep silent for so many times as long before its first token.
@@ -67,7 +68,7 @@ class Failed:
     retry_after_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Next:
     """What is tried next: a candidate, after a wait, with timers. None of a timer: the provider's own holds."""
 
@@ -77,7 +78,7 @@ class Next:
     gap_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Situation:
     """What a plan rests on: the candidates, best first, what failed so far, and the seconds that are left."""
 
@@ -87,9 +88,11 @@ class Situation:
     rules: AttemptRules
 
     @property
-    def open_candidates(self) -> list[Candidate]:
+    def open_candidates(self) -> Sequence[Candidate]:
         """Lists the candidates that are worth trying yet, in the order in which they would be."""
         failed = self.failed
+        if not failed:
+            return self.candidates
         tried = {f.model.name for f in failed}
         down = {f.model.provider for f in failed if TREATMENTS[f.failure_class].reach is Reach.PROVIDER}
         shaky = {f.model.provider for f in failed if TREATMENTS[f.failure_class].counts}
@@ -108,11 +111,12 @@ class Situation:
         """Plans an attempt. Where others could follow, it may not keep silent for longer than its share of the time."""
         rules = self.rules
         attempts_left = rules.most_attempts - len(self.failed) - 1
-        followers = [c for c in self.open_candidates if c.model.name != candidate.model.name][: max(0, attempts_left)]
-        if not followers:
+        others = sum([c.model.name != candidate.model.name for c in self.open_candidates])
+        followers = min(others, attempts_left)
+        if followers <= 0:
             return Next(candidate, wait)
         left = self.seconds_left - wait
-        share = left / (1 + len(followers))
+        share = left / (1 + followers)
         patience = rules.first_token_seconds
         if Feature.REASONING in candidate.model.features:
             # It may think for long before its first word.

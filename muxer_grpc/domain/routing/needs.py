@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from muxer_grpc.domain.catalogue import Catalogue, Feature, Model
 from muxer_grpc.domain.chat import Conversation, ImagePart, JsonFormat, JsonSchemaFormat, TextPart
 from muxer_grpc.domain.decision import Basis
+from muxer_grpc.domain.records import record
 from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.tokens import TextShape, Tokenizer, measure
 
@@ -18,7 +19,7 @@ TOKENS_PER_IMAGE = 800
 WINDOW_MARGIN = 1.15
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Needs:
     """What a request needs of a model; tokens are estimates.
 

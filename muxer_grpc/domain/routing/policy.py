@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from muxer_grpc.domain.catalogue import Feature
 from muxer_grpc.domain.chat import Conversation
 from muxer_grpc.domain.enumeration import Named
+from muxer_grpc.domain.records import record
 
 AUTOMATIC = ""
 
@@ -99,7 +100,7 @@ class CacheWish:
 NO_CACHE_WISH = CacheWish()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompletionRequest:
     """One completion as a caller asks for it. `requested_model` is a full model name, or empty for automatic.
 

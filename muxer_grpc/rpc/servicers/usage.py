@@ -16,9 +16,10 @@ from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.rpc.admin_fields import time_message
 from muxer_grpc.rpc.calls import Calls
 from muxer_grpc.rpc.enums import ENTRY_OUTCOMES, TIME_BUCKET_OF, USAGE_DIMENSION_OF
-from muxer_grpc.rpc.ledger_fields import check_label_key, intent_number, read_filter, usage_message
+from muxer_grpc.rpc.ledger_fields import check_label_key, intent_number, read_filter
 from muxer_grpc.rpc.listings import check_numbers, named, read_spelled, spelled
 from muxer_grpc.rpc.paging import Paging
+from muxer_grpc.rpc.replies import usage_message
 from muxer_grpc.rpc.violations import Violations, quote
 
 SERVICE = "muxer.v1.UsageService"
