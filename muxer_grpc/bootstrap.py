@@ -38,6 +38,7 @@ from muxer_grpc.pipeline.judge import Judge, JudgeRules
 from muxer_grpc.pipeline.pipeline import Pipeline
 from muxer_grpc.pipeline.price_updates import PriceUpdates
 from muxer_grpc.pipeline.response_cache import Answers
+from muxer_grpc.pipeline.side_account import SideBooks
 from muxer_grpc.pipeline.surroundings import Surroundings
 from muxer_grpc.profiles_file import ProfilesFile
 from muxer_grpc.rpc.listener import Servicer
@@ -194,7 +195,7 @@ def assemble(
         new_id=new_id,
         classify=_classifier(chosen, thresholds).classify,
         live=figures.snapshot,
-        judge=_judge(chosen, profiles.catalogue, providers, thresholds, now, prices=updates),
+        judge=_judge(chosen, profiles.catalogue, providers, thresholds, now, prices=updates, storage=storage),
         decisions=Decisions(chosen.routing.decision_seconds),
         books=None if storage is None else storage.books,
         limiter=limiter,
@@ -295,6 +296,7 @@ def _judge(
     now: Callable[[], float],
     *,
     prices: PriceUpdates,
+    storage: Storage | None,
 ) -> Judge | None:
     """Builds the judge, where one is configured. Raises ValueError when its model cannot be called, or has no price."""
     chosen = settings.classifier.judge
@@ -308,9 +310,17 @@ def _judge(
         raise ValueError(msg)
     rules = JudgeRules(chosen.timeout_seconds, chosen.budget_nano_usd_per_hour)
     try:
-        judge = Judge(model, providers[model.provider], rules, thresholds, now)
+        judge = Judge(
+            model,
+            providers[model.provider],
+            rules,
+            thresholds,
+            now,
+            books=None if storage is None else SideBooks(storage.books, new_id),
+            price_book_version=catalogue.price_book_version,
+        )
     except ValueError as error:
         msg = f"classifier.judge.model: {error}"
         raise ValueError(msg) from None
-    prices.tell(lambda book: judge.reprice(book.prices.get(judge.model)))
+    prices.tell(lambda book: judge.reprice(book.prices.get(judge.model), book.version))
     return judge

@@ -16,12 +16,13 @@ from muxer_grpc.domain.classification.thresholds import Thresholds
 from muxer_grpc.domain.completion import ProviderRequest, TextDelta, UsageReported
 from muxer_grpc.domain.decision import Classification, Signal
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
-from muxer_grpc.domain.money import NO_USAGE, Price, Usage, cost_of
+from muxer_grpc.domain.money import NO_USAGE, Cost, Price, Usage, cost_of
 from muxer_grpc.domain.observing import CallTrace, SideCall
 from muxer_grpc.domain.ports import Provider
 from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.pipeline.allowance import HOUR, HourlyAllowance, Taken
 from muxer_grpc.pipeline.judge_question import JudgeVerdict, judged_text, most_of, question_of, read_verdict
+from muxer_grpc.pipeline.side_account import SideAccount, SideBooks
 from muxer_grpc.pipeline.time_limit import TimeLimit
 
 _log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Judge:
     """Settles doubtful classifications with one configured model; its verdicts are feedback for the thresholds.
 
     Raises ValueError for a model without a price, whose cost nothing could bound. `now` gives seconds since the epoch.
+    With `books`, each question has an entry of its own in the ledger, of whoever's request raised it first.
     """
 
     def __init__(
@@ -75,6 +77,9 @@ class Judge:
         rules: JudgeRules,
         thresholds: Thresholds,
         now: Callable[[], float] = time.time,
+        *,
+        books: SideBooks | None = None,
+        price_book_version: str = "",
     ) -> None:
         if model.price is None:
             msg = f"{model.name} has no price, so that no budget could be kept"
@@ -85,6 +90,8 @@ class Judge:
         self._rules = rules
         self._thresholds = thresholds
         self._now = now
+        self._books = books
+        self._price_book_version = price_book_version
         self._allowance = HourlyAllowance(rules.budget_nano_usd_per_hour, now)
         self._verdicts: dict[bytes, JudgeVerdict] = {}
         self._questions: dict[bytes, _Question] = {}
@@ -100,10 +107,10 @@ class Judge:
         """Gives the full name of the model that is asked."""
         return self._model.name
 
-    def reprice(self, price: Price | None) -> None:
+    def reprice(self, price: Price | None, price_book_version: str = "") -> None:
         """Takes up another price of the model; where none is known any more, the old one bounds what it may cost."""
         if price is not None:
-            self._price = price
+            self._price, self._price_book_version = price, price_book_version
 
     def doubts(self, classification: Classification) -> bool:
         """Tells whether a classification is worth a question.
@@ -130,7 +137,7 @@ class Judge:
             patience = PATIENCE_SHARE * (limit.deadline - asyncio.get_running_loop().time())
             if patience < LEAST_PATIENCE_SECONDS:
                 return classification
-            verdict = await limit.wait(lambda: self._hear(key, text, classification, patience, limit.trace))
+            verdict = await limit.wait(lambda: self._hear(key, text, classification, patience, limit))
         if verdict is None:
             return classification
         return classification._replace(
@@ -144,12 +151,12 @@ class Judge:
         )
 
     async def _hear(
-        self, key: bytes, text: str, classification: Classification, patience: float, trace: CallTrace | None
+        self, key: bytes, text: str, classification: Classification, patience: float, limit: TimeLimit
     ) -> JudgeVerdict | None:
         """Waits for the answer to a question, which calls with the same text share; the last one to leave ends it."""
         question = self._questions.get(key)
         if question is None:
-            question = self._begin(key, text, classification, trace)
+            question = self._begin(key, text, classification, limit)
             if question is None:
                 return None
         task = question.task
@@ -165,9 +172,7 @@ class Judge:
                     await asyncio.wait((task,))
         return task.result() if task.done() and not task.cancelled() else None
 
-    def _begin(
-        self, key: bytes, text: str, classification: Classification, trace: CallTrace | None
-    ) -> _Question | None:
+    def _begin(self, key: bytes, text: str, classification: Classification, limit: TimeLimit) -> _Question | None:
         """Begins to ask; None while the judge rests, or when it could cost more than is left for this hour."""
         if self._now() < self._rests_until:
             return None
@@ -175,23 +180,40 @@ class Judge:
         taken = self._allowance.take(most_of(request, self._price))
         if taken is None:
             return None
-        task = asyncio.create_task(self._ask(key, request, taken, classification, trace))
+        task = asyncio.create_task(self._ask(key, request, taken, classification, limit))
         question = self._questions[key] = _Question(task)
         return question
 
     async def _ask(
-        self,
-        key: bytes,
-        request: ProviderRequest,
-        taken: Taken,
-        classification: Classification,
-        trace: CallTrace | None,
+        self, key: bytes, request: ProviderRequest, taken: Taken, classification: Classification, limit: TimeLimit
     ) -> JudgeVerdict | None:
         """Asks the model, books what it cost, and keeps the verdict; None when nothing useful came in time."""
+        account = None
+        if self._books is not None:
+            account = SideAccount(self._books, limit.principal, self._model, self._price_book_version)
+            promised = False
+            try:
+                promised = await account.promise(taken.nano_usd)
+            finally:
+                if not promised:
+                    self._allowance.settle(taken, 0)
+            if not promised:
+                return None
+        verdict = await self._answer(request, taken, account, limit.trace)
+        if verdict is not None:
+            self._keep(key, verdict)
+            right = verdict.intent is classification.intent
+            self._thresholds.record(classification.intent, classification.confidence, right=right)
+        return verdict
+
+    async def _answer(
+        self, request: ProviderRequest, taken: Taken, account: SideAccount | None, trace: CallTrace | None
+    ) -> JudgeVerdict | None:
+        """Gives the model's verdict, or None where nothing useful came in time; tells what it cost in either case."""
         heard = _Heard()
+        verdict, left = None, False
         began, failed = time.perf_counter(), FailureClass.TRANSIENT.value
         may_be_billed = True
-        verdict = None
         try:
             async with asyncio.timeout(self._rules.timeout_seconds):
                 await self._listen(request, heard)
@@ -210,16 +232,18 @@ class Judge:
             # A doubt must not break a request that can be answered without its being settled.
             _log.exception("judge: asking %s met a defect", self._model.name)
             self._rest(REST_SECONDS)
+        except asyncio.CancelledError:
+            left = True
+            raise
         finally:
             cost = self._cost_of(heard, taken.nano_usd if may_be_billed else 0)
-            self._allowance.settle(taken, cost)
+            nano = cost if isinstance(cost, int) else cost.total_nano
+            self._allowance.settle(taken, nano)
+            took = time.perf_counter() - began
+            if account is not None:
+                account.book(heard.usage, cost, took, failed, left=left)
             if trace is not None:
-                usage, took = heard.usage or NO_USAGE, time.perf_counter() - began
-                trace.asked(SideCall(self._model, took, usage, cost, failed))
-        if verdict is not None:
-            self._keep(key, verdict)
-            right = verdict.intent is classification.intent
-            self._thresholds.record(classification.intent, classification.confidence, right=right)
+                trace.asked(SideCall(self._model, took, heard.usage or NO_USAGE, nano, failed))
         return verdict
 
     async def _listen(self, request: ProviderRequest, heard: _Heard) -> None:
@@ -230,9 +254,9 @@ class Judge:
                 elif isinstance(event, UsageReported):
                     heard.usage = event.usage
 
-    def _cost_of(self, heard: _Heard, unreported_nano_usd: int) -> int:
-        """Gives what an answer cost, in nano-USD; where the vendor did not say, what is taken for it."""
-        return unreported_nano_usd if heard.usage is None else cost_of(heard.usage, self._price).total_nano
+    def _cost_of(self, heard: _Heard, unreported_nano_usd: int) -> Cost | int:
+        """Gives what an answer cost; where the vendor did not say, what is taken for it, in nano-USD."""
+        return unreported_nano_usd if heard.usage is None else cost_of(heard.usage, self._price)
 
     def _rest(self, seconds: float) -> None:
         self._rests_until = self._now() + seconds

@@ -40,14 +40,20 @@ class Someone:
 
 @asynccontextmanager
 async def accounting(
-    url: str, script: Script | None = None, *, policy: TenantPolicy | None = None, **changes: object
+    url: str,
+    script: Script | None = None,
+    *,
+    policy: TenantPolicy | None = None,
+    base: Settings | None = None,
+    **changes: object,
 ) -> AsyncGenerator[Service, None]:
     """Runs a service that keeps accounts in a database, for callers of a tenant with a policy."""
-    settings = Settings(storage=StorageSettings(url=url, **changes))  # type: ignore[arg-type]
+    storage = StorageSettings(url=url, **changes)  # type: ignore[arg-type]
+    settings = (base or Settings()).model_copy(update={"storage": storage})
     guards = None if policy is None else Guards(identity=Someone(replace(LOCAL, policy=policy)))
     async with (
-        open_storage(settings, new_id()) as storage,
-        running(script, settings=settings, storage=storage, guards=guards) as service,
+        open_storage(settings, new_id()) as opened,
+        running(script, settings=settings, storage=opened, guards=guards) as service,
     ):
         yield service
 
