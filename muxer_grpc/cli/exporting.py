@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from muxer_grpc.cli.rendering import enum_word
@@ -21,6 +23,24 @@ class Format(StrEnum):
 
     CSV = "csv"
     JSONL = "jsonl"
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """Opens a file that is there under its name only when all of it is written; of one that fails nothing is left.
+
+    What is no regular file, as a pipe, is written as it comes. Raises OSError.
+    """
+    beside = path if path.exists() and not path.is_file() else path.with_name(f"{path.name}.part")
+    try:
+        with beside.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        if beside is not path:
+            beside.replace(path)
+    except BaseException:
+        if beside is not path:
+            beside.unlink(missing_ok=True)
+        raise
 
 
 def write_entries(file: TextIO, entries: Iterable[ledger_pb2.LedgerEntry], form: Format) -> int:

@@ -11,7 +11,7 @@ import typer
 
 from muxer_grpc.cli import spans
 from muxer_grpc.cli.administering import ADMIN, AdminTarget, ApiKey, AsJson, Seconds, admin_calls, pages
-from muxer_grpc.cli.exporting import Format, write_entries
+from muxer_grpc.cli.exporting import Format, whole_file, write_entries
 from muxer_grpc.cli.rendering import counted, enum_word, input_tokens, print_json, print_table, usd
 from muxer_grpc.cli.serving import Config
 from muxer_grpc.cli.times import time_text
@@ -91,7 +91,7 @@ def get(
 @app.command("export")
 def export(
     form: Annotated[Format, typer.Option("--format", help="csv, or jsonl: one JSON object a line.")] = Format.CSV,
-    output: Annotated[Path | None, typer.Option(help="Where it goes; default: stdout.")] = None,
+    output: Annotated[Path | None, typer.Option(help="A file, there when it is whole; default: stdout.")] = None,
     tenant: spans.Tenant = "",
     user: spans.User = "",
     key: spans.Key = "",
@@ -131,7 +131,7 @@ def export(
         if output is None:
             write_entries(sys.stdout, entries, form)
             return
-        with output.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(output) as file:
             count = write_entries(file, entries, form)
     sys.stderr.write(f"{counted(count, 'entry', 'entries')} in {output}\n")
 
