@@ -7,9 +7,12 @@ the CPU, and two of them stand in the path of every completion. A `?` is a param
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from muxer_grpc.domain.ledger import LedgerEntry, Reservation
 
+# Batches are of up to 256, and some ten statements are written for the size of each.
+KEPT_STATEMENTS = 1_024
 # Columns for names hold so many characters; see schema.NAME.
 MOST_CHARACTERS = 256
 
@@ -94,6 +97,7 @@ ADD_CONTENTS = (
 )
 
 
+@lru_cache(KEPT_STATEMENTS)
 def many(rows: int, columns: int = 1) -> str:
     """Writes the parameters of a list of values, or of a list of rows."""
     row = "?" if columns == 1 else f"({', '.join('?' * columns)})"
@@ -199,4 +203,9 @@ class Cursor:
         return not self._question_marks
 
     def _own(self, statement: str) -> str:
-        return statement if self._question_marks else statement.replace("?", "%s")
+        return statement if self._question_marks else _percent(statement)
+
+
+@lru_cache(KEPT_STATEMENTS)
+def _percent(statement: str) -> str:
+    return statement.replace("?", "%s")
