@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from muxer_grpc.domain.decision import Decision
+from muxer_grpc.domain.records import record
 from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.tenancy import NO_POLICY, TenantPolicy
 
@@ -40,16 +41,21 @@ POLICY_NOT_IN_KEY: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CacheKey:
-    """What an answer is known by: a digest of 32 bytes, and a key of 32 bytes that seals it where others could read it.
-
-    Neither can be worked out from the other without the request; the sealing key is kept nowhere.
-    """
+    """What an answer is known by: a digest of 32 bytes, and the `whole` that it is of, which is kept nowhere."""
 
     tenant_id: str
     digest: bytes
-    sealing_key: bytes = field(repr=False)
+    whole: bytes = field(repr=False)
+
+    @property
+    def sealing_key(self) -> bytes:
+        """Gives a key of 32 bytes that seals the answer where others could read it.
+
+        Neither it nor the digest can be worked out from the other without the request.
+        """
+        return hashlib.blake2b(self.whole, digest_size=DIGEST_BYTES, person=b"muxer cache seal").digest()
 
 
 def content_digest(content: bytes) -> bytes:
@@ -65,11 +71,7 @@ def cache_key(request: CompletionRequest, tenant_id: str, policy: TenantPolicy =
     tenant = tenant_id.encode()
     # Each part is of a known length but the tenant, which comes last.
     whole = b"".join((KEY_VERSION, request.cache.content, _policy_digest(policy), tenant))
-    return CacheKey(
-        tenant_id,
-        hashlib.blake2b(whole, digest_size=DIGEST_BYTES, person=b"muxer cache").digest(),
-        hashlib.blake2b(whole, digest_size=DIGEST_BYTES, person=b"muxer cache seal").digest(),
-    )
+    return CacheKey(tenant_id, hashlib.blake2b(whole, digest_size=DIGEST_BYTES, person=b"muxer cache").digest(), whole)
 
 
 @lru_cache(maxsize=4_096)

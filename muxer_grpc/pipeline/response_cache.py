@@ -19,6 +19,7 @@ from muxer_grpc.domain.caching import (
     CacheFigures,
     CacheKey,
     CacheObserver,
+    Found,
     Invalidation,
     ResponseCache,
     cache_key,
@@ -123,26 +124,32 @@ class Answers:
         key = cache_key(request, tenant_id, principal.policy)
         if wish.mode is CacheMode.REFRESH or request.request_id is not None:
             # An id promises that the same call has the same answer, as the ledger knows it.
+            now = await limit.wait(lambda: self._cache.get(key))
+            return _Asked(self, request, principal, key, now.mark, None)
+        flight, over = (self._era, key.digest), self._flights.over
+        found: Found | None = None
+        if not self._flights.has(flight):
             found = await limit.wait(lambda: self._cache.get(key))
-            return _Asked(self, request, principal, key, found.mark, None)
-        turn = await self._flights.join((self._era, key.digest), limit, WAIT_SHARE * limit.seconds_left)
+            if found.answer is not None:
+                return self._hit(found.answer, began)
+        turn = await self._flights.join(flight, limit, WAIT_SHARE * limit.seconds_left)
         if isinstance(turn, Landed):
-            self._shared += 1
             return self._hit(turn.result, began, shared=True)
-        try:
-            found = await limit.wait(lambda: self._cache.get(key))
-        except BaseException:
-            if turn is not None:
-                turn.close()
-            raise
-        if found.answer is None:
-            self._misses += 1
-            return _Asked(self, request, principal, key, found.mark, turn, missed=True)
-        if turn is not None:
-            turn.give(found.answer)
-            turn.close()
-        self._hits += 1
-        return self._hit(found.answer, began, shared=False)
+        if found is None or over != self._flights.over:
+            # What was under way may have been kept since.
+            try:
+                found = await limit.wait(lambda: self._cache.get(key))
+            except BaseException:
+                if turn is not None:
+                    turn.close()
+                raise
+            if found.answer is not None:
+                if turn is not None:
+                    turn.give(found.answer)
+                    turn.close()
+                return self._hit(found.answer, began)
+        self._misses += 1
+        return _Asked(self, request, principal, key, found.mark, turn, missed=True)
 
     async def invalidate(self, what: Invalidation) -> int | None:
         """Forgets answers; gives their number where it is known. Raises StorageUnavailable."""
@@ -222,7 +229,11 @@ class Answers:
         intent = decision.classification.intent.value
         return CachedAnswer(document, model.name, labels, saved, self._now(), intent, decision.strategy)
 
-    def _hit(self, answer: CachedAnswer, began: float, *, shared: bool) -> Replay:
+    def _hit(self, answer: CachedAnswer, began: float, *, shared: bool = False) -> Replay:
+        if shared:
+            self._shared += 1
+        else:
+            self._hits += 1
         self._saved += answer.saved_nano_usd
         if self.observer is not None:
             self.observer.cache_hit(answer, self._now(), shared=shared)

@@ -74,11 +74,17 @@ class SingleFlight(Generic[T]):
 
     def __init__(self) -> None:
         self._flights: dict[Hashable, _Flight[T]] = {}
+        # Counts the work that is over, so that whoever looked for its fruit before can tell that there may be more.
+        self.over = 0
 
     @property
     def under_way(self) -> int:
         """Counts the work under way."""
         return len(self._flights)
+
+    def has(self, key: Hashable) -> bool:
+        """Tells whether somebody has the turn."""
+        return key in self._flights
 
     async def join(self, key: Hashable, limit: TimeLimit, patience_seconds: float) -> Turn[T] | Landed[T] | None:
         """Takes the turn where nobody has it, or waits for what whoever has it brings.
@@ -121,3 +127,4 @@ class SingleFlight(Generic[T]):
         """Ends a flight: whoever comes next begins another."""
         if self._flights.get(key) is flight:
             del self._flights[key]
+            self.over += 1

@@ -31,6 +31,11 @@ def read_cache_wish(spec: chat_pb2.CompletionSpec, violations: Violations, *, ca
     return CacheWish(mode, ttl, content_digest(counting_content(spec)) if wanted else b"")
 
 
+def plain_cache_wish(spec: chat_pb2.CompletionSpec) -> CacheWish:
+    """Gives the wish of a spec that says nothing of the cache, and has no field that does not count."""
+    return CacheWish(content=content_digest(spec.SerializeToString(deterministic=True)))
+
+
 def counting_content(spec: chat_pb2.CompletionSpec) -> bytes:
     """Gives the canonical content of a spec without the fields that do not count.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,6 +51,23 @@ def read_conversation(
         reasoning_effort=_read_reasoning_effort(spec, violations),
         vendor_options=vendor_options,
     )
+
+
+def read_plain_conversation(
+    messages: Sequence[chat_pb2.Message], max_output_tokens: int | None
+) -> chat.Conversation | None:
+    """Reads messages that are all right and of one text each; None for any others."""
+    if not 0 < len(messages) <= MAX_MESSAGES or (max_output_tokens is not None and max_output_tokens < 1):
+        return None
+    read = []
+    asks = False
+    for message in messages:
+        plain = _read_plain_message(message)
+        if plain is None:
+            return None
+        asks = asks or plain.role is not chat.Role.SYSTEM
+        read.append(plain)
+    return chat.Conversation(tuple(read), max_output_tokens=max_output_tokens) if asks else None
 
 
 def _read_messages(spec: chat_pb2.CompletionSpec, violations: Violations) -> tuple[chat.Message, ...]:

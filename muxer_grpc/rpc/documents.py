@@ -10,9 +10,9 @@ from muxer_grpc.domain.catalogue import Catalogue
 from muxer_grpc.domain.completion import Completion, Replay
 from muxer_grpc.domain.decision import Decision
 from muxer_grpc.rpc.kept_decisions import kept_decision_document
-from muxer_grpc.rpc.replies import NANOS, complete_response
+from muxer_grpc.rpc.replies import complete_response, duration_message
 from muxer_grpc.rpc.routed_decisions import read_decision
-from muxer_grpc.rpc.written import Written
+from muxer_grpc.rpc.written import Written, field
 
 
 class WireDocuments:
@@ -31,32 +31,29 @@ class WireDocuments:
         return read_decision(document, catalogue)
 
 
-def whole_reply(replay: Replay) -> muxer_service_pb2.CompleteResponse | Written:
+# Fields of CompleteResponse and CompletionSummary that are written by number here; a test reads replies by name.
+_SUMMARY, _DURATION, _TIME_TO_FIRST_TOKEN = 3, 13, 14
+
+
+def whole_reply(replay: Replay) -> Written:
     """Tells a kept answer in one reply."""
-    return Written(replay.document) if replay.seconds is None else _reply_of(replay)
+    if replay.seconds is None:
+        return Written(replay.document)
+    # All of it is there at once. A message in wire format may be followed by more of its fields, and of those in them.
+    took = duration_message(replay.seconds).SerializeToString()
+    return Written(replay.document + field(_SUMMARY, field(_DURATION, took) + field(_TIME_TO_FIRST_TOKEN, took)))
 
 
 def replayed(replay: Replay) -> Iterator[muxer_service_pb2.StreamCompleteResponse]:
     """Tells a kept answer as a stream: the decision, a delta for each part, the summary."""
     reply = muxer_service_pb2.StreamCompleteResponse
-    whole = _reply_of(replay)
+    whole = muxer_service_pb2.CompleteResponse.FromString(whole_reply(replay).content)
     yield reply(decision=whole.decision)
     calls = 0
     for part in whole.message.parts:
         yield _delta(part, calls)
         calls += part.HasField("tool_call")
     yield reply(summary=whole.summary)
-
-
-def _reply_of(replay: Replay) -> muxer_service_pb2.CompleteResponse:
-    """Reads a kept answer, with the times of this call where they are to be told."""
-    whole = muxer_service_pb2.CompleteResponse.FromString(replay.document)
-    if replay.seconds is not None:
-        # All of it is there at once.
-        nanos = round(replay.seconds * NANOS)
-        whole.summary.duration.FromNanoseconds(nanos)
-        whole.summary.time_to_first_token.FromNanoseconds(nanos)
-    return whole
 
 
 def _delta(part: chat_pb2.ContentPart, index: int) -> muxer_service_pb2.StreamCompleteResponse:

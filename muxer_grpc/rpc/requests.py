@@ -10,9 +10,11 @@ from google.protobuf import struct_pb2
 from muxer.v1 import chat_pb2, routing_pb2
 
 from muxer_grpc.domain.catalogue import Catalogue, Model
+from muxer_grpc.domain.chat import Conversation
 from muxer_grpc.domain.errors import ModelNotFound
 from muxer_grpc.domain.routing.policy import (
     AUTOMATIC,
+    NO_CACHE_WISH,
     NO_RULES,
     CompletionRequest,
     RequestId,
@@ -21,8 +23,8 @@ from muxer_grpc.domain.routing.policy import (
 )
 from muxer_grpc.domain.routing.ranking import known_strategies
 from muxer_grpc.rpc.aims import read_max_latency, read_quality_target, read_weight, read_weights
-from muxer_grpc.rpc.caching import read_cache_wish
-from muxer_grpc.rpc.conversations import read_conversation
+from muxer_grpc.rpc.caching import plain_cache_wish, read_cache_wish
+from muxer_grpc.rpc.conversations import read_conversation, read_plain_conversation
 from muxer_grpc.rpc.enums import FEATURE_OF, PRIORITY_OF, STREAM_RECOVERY_OF
 from muxer_grpc.rpc.violations import Violations, quote
 
@@ -47,6 +49,47 @@ def read_request(
 
     Raises InvalidRequest with all violations, or ModelNotFound when an unknown requested model is the only one.
     """
+    plain = _read_plain(spec, catalogue)
+    if plain is None:
+        return _read_any(spec, catalogue, keeps_content=keeps_content, caches=caches)
+    conversation, model = plain
+    return CompletionRequest(
+        conversation,
+        NO_RULES,
+        model,
+        document=spec.SerializeToString(deterministic=True) if keeps_content else b"",
+        cache=plain_cache_wish(spec) if caches else NO_CACHE_WISH,
+    )
+
+
+def _read_plain(spec: chat_pb2.CompletionSpec, catalogue: Catalogue) -> tuple[Conversation, str] | None:
+    """Reads what most requests are: right messages of plain text, perhaps for a known model, perhaps with a bound.
+
+    None for all others. Each look at a field costs most where it is not set, and there are twenty.
+    """
+    messages: Any = ()
+    model, bound = AUTOMATIC, None
+    for field, value in spec.ListFields():
+        name = field.name
+        if name == "messages":
+            messages = value
+        elif name == "max_output_tokens":
+            bound = value
+        elif name == "requested_model":
+            known = None if value == _AUTO else catalogue.resolve(value)
+            if known is None and value != _AUTO:
+                return None
+            model = AUTOMATIC if known is None else known.name
+        else:
+            return None
+    conversation = read_plain_conversation(messages, bound)
+    return None if conversation is None else (conversation, model)
+
+
+def _read_any(
+    spec: chat_pb2.CompletionSpec, catalogue: Catalogue, *, keeps_content: bool, caches: bool
+) -> CompletionRequest:
+    """Reads any request, and notes all that is wrong with it."""
     violations = Violations()
     requested = _read_requested_model(spec, catalogue, violations)
     policy = _read_policy(spec.routing, catalogue, violations) if spec.HasField("routing") else NO_RULES

@@ -79,7 +79,7 @@ async def test_a_tenant_never_gets_anothers_answer_even_under_the_same_digest() 
     cache = MemoryCache(LARGE)
     mine = key("one", "acme")
     await cache.put(mine, answer("secret"), 0, 60)
-    theirs = CacheKey("other", mine.digest, mine.sealing_key)
+    theirs = CacheKey("other", mine.digest, mine.whole)
     assert (await cache.get(theirs)).answer is None
     assert (await cache.get(mine)).answer == answer("secret")
 

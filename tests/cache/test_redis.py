@@ -93,7 +93,7 @@ async def test_an_answer_opens_for_the_same_request_alone(redis_url: str) -> Non
     async with opened(redis_url) as cache:
         await kept(cache, "a")
         assert await found(cache, "a")
-        assert (await cache.get(replace(key("a"), sealing_key=key("b").sealing_key))).answer is None
+        assert (await cache.get(replace(key("a"), whole=key("b").whole))).answer is None
 
 
 async def test_what_stands_under_another_name_in_redis_opens_for_nobody(redis_url: str) -> None:

@@ -93,6 +93,4 @@ class Service:
 
 
 def reply_of(replay: Replay) -> muxer_service_pb2.CompleteResponse:
-    whole = whole_reply(replay)
-    assert isinstance(whole, muxer_service_pb2.CompleteResponse)
-    return whole
+    return muxer_service_pb2.CompleteResponse.FromString(whole_reply(replay).content)

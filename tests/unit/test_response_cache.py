@@ -373,6 +373,32 @@ async def test_a_caller_whose_time_ends_during_the_look_up_leaves_the_turn_to_an
     assert await other == "made answer 1"
 
 
+class Late(MemoryCache):
+    """A store whose first look-up tells what it found only when it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__(10**9)
+        self.go_on = asyncio.Event()
+        self._looked = 0
+
+    async def get(self, key: CacheKey) -> Found:
+        found = await super().get(key)
+        self._looked += 1
+        if self._looked == 1:
+            await self.go_on.wait()
+        return found
+
+
+async def test_what_was_kept_while_a_look_up_was_on_its_way_is_found_by_it() -> None:
+    service, store = Service(), Late()
+    service.answers = Answers(store, WireDocuments(), CacheRules())
+    late = asyncio.create_task(service.ask())
+    await until_waiting()
+    assert await service.ask() == "made answer 1"
+    store.go_on.set()
+    assert await late == "hit answer 1"
+
+
 async def test_labels_are_kept_with_an_answer_and_no_part_of_what_it_is_known_by() -> None:
     service = Service()
     await service.ask(request(labels={"team": "red"}))
