@@ -11,8 +11,8 @@ import asyncio
 import logging
 import sqlite3
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# How long connections in use are waited for when the database is closed, in seconds.
+CLOSE_SECONDS = 2.0
 # A writer waits this long for another process's transaction, in seconds.
 BUSY_SECONDS = 5.0
 CONNECT_SECONDS = 5
@@ -70,7 +72,10 @@ class Database:
         self.url = checked_url(text)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._engine: AsyncEngine | None = None
-        # Connections whose users were cancelled, and which their threads close yet.
+        # Counts the connections that somebody has or waits for, and tells when there is none.
+        self._in_use = 0
+        self._unused = asyncio.Event()
+        # What is given back or closed yet, of whose users some were cancelled.
         self._ending: set[asyncio.Future[Any]] = set()
 
     @property
@@ -82,7 +87,7 @@ class Database:
     async def read(self) -> AsyncGenerator[AsyncConnection, None]:
         """Opens a transaction that changes nothing. Raises StorageUnavailable."""
         try:
-            async with self._async_engine().connect() as connection:
+            async with self._lent() as connection:
                 yield await connection.execution_options(**{READ_ONLY: True})
         except SQLAlchemyError as error:
             raise told(error) from error
@@ -91,10 +96,52 @@ class Database:
     async def change(self) -> AsyncGenerator[AsyncConnection, None]:
         """Opens a transaction, and commits it on leaving without an error. Raises StorageUnavailable."""
         try:
-            async with self._async_engine().begin() as connection:
+            async with self._lent() as connection, connection.begin():
                 yield connection
         except SQLAlchemyError as error:
             raise told(error) from error
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncGenerator[AsyncConnection, None]:
+        """Lends a connection. To get it and to give it back are tasks of their own, which go on when their user leaves.
+
+        SQLAlchemy forgets a connection, and leaves it open, whose user is cancelled while it is being set up.
+        """
+        opening = asyncio.ensure_future(self._connected())
+        self._in_use += 1
+        try:
+            connection = await asyncio.shield(opening)
+        except BaseException:
+            self._see_to(self._given_back(opening))
+            raise
+        try:
+            yield connection
+        finally:
+            await asyncio.shield(self._see_to(self._given_back(opening)))
+
+    async def _connected(self) -> AsyncConnection:
+        return await self._async_engine().connect()
+
+    async def _given_back(self, opening: asyncio.Future[AsyncConnection]) -> None:
+        try:
+            await (await opening).close()
+        finally:
+            self._in_use -= 1
+            if not self._in_use:
+                self._unused.set()
+
+    def _see_to(self, ending: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+        """Begins what must be done before the database is closed."""
+        task = asyncio.ensure_future(ending)
+        self._ending.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled():
+            # Whoever waits is told; where nobody does any more, nothing is lost with it.
+            task.exception()
 
     def sync_engine(self) -> Engine:
         """Makes an engine for a thread of its own; whoever asks for it disposes of it."""
@@ -105,7 +152,12 @@ class Database:
         return engine
 
     async def aclose(self) -> None:
-        """Closes all connections."""
+        """Closes all connections, those in use when their users are done with them or have had some time for it."""
+        if self._in_use:
+            self._unused.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._unused.wait(), CLOSE_SECONDS)
+        await asyncio.gather(*self._ending, return_exceptions=True)
         if self._engine is not None:
             await self._engine.dispose()
         await asyncio.gather(*self._ending, return_exceptions=True)
@@ -120,10 +172,7 @@ class Database:
         if not in_greenlet():  # found by the garbage collector
             driver.stop()
             return
-        closing = asyncio.ensure_future(driver.close())
-        self._ending.add(closing)
-        closing.add_done_callback(self._ending.discard)
-        await_(asyncio.shield(closing))
+        await_(asyncio.shield(self._see_to(driver.close())))
 
     def _async_engine(self) -> AsyncEngine:
         if self._engine is None:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 SERVER_CORE, LOAD_CORE = (0, 1) if (os.cpu_count() or 1) > 1 else (0, 0)
 TICKS = os.sysconf("SC_CLK_TCK")
 
-# After a rest, until a service sees by itself that its event loop is not late any more, in seconds.
+# After a rest, until a service sees by itself that its event loop is not late any more, and before one; in seconds.
 WAKE_SECONDS = 0.5
 
 # Twenty models of three tiers, as a company might have; the first alone is the small fleet.
@@ -61,6 +61,8 @@ class Server:
         try:
             yield
         finally:
+            # What the load left under way when its time was up ends by itself.
+            time.sleep(WAKE_SECONDS)
             self.rest()
 
     def cpu_seconds(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 
 from muxer_grpc.storage.alerts import AlertTable
@@ -32,3 +33,16 @@ async def test_what_is_cancelled_twice_ends_and_leaves_no_task(database: Databas
         await database.aclose()
         while left := asyncio.all_tasks() - before:
             await asyncio.wait(left)
+
+
+async def test_a_connection_whose_user_leaves_while_it_is_set_up_is_closed(database_url: str) -> None:
+    chance = random.Random(7)
+    for _ in range(TIMES):
+        database = Database(database_url)
+        task = asyncio.create_task(AlertTable(database).last())
+        await asyncio.sleep(chance.random() * 0.02)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await database.aclose()
+    # One that is left open says so when it is found, which fails the test.
+    gc.collect()

@@ -94,3 +94,8 @@ class Service:
 
 def reply_of(replay: Replay) -> muxer_service_pb2.CompleteResponse:
     return muxer_service_pb2.CompleteResponse.FromString(whole_reply(replay).content)
+
+
+async def until_waiting() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)

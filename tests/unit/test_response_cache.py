@@ -20,7 +20,7 @@ from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.domain.tenancy import SafetyAction, TenantPolicy
 from muxer_grpc.pipeline.response_cache import NOT_CACHED, Answers, CacheRules, Pending
 from muxer_grpc.rpc.documents import WireDocuments, replayed
-from tests.unit.cached import ACME, COST, OTHER, Service, completion, limit_of, reply_of, request
+from tests.unit.cached import ACME, COST, OTHER, Service, completion, limit_of, reply_of, request, until_waiting
 
 
 async def test_the_second_of_two_equal_requests_gets_the_answer_of_the_first() -> None:
@@ -157,11 +157,6 @@ async def test_an_answer_that_is_too_large_is_not_kept() -> None:
     service = Service(CacheRules(max_answer_bytes=100))
     await service.ask()
     assert await service.ask() == "made answer 2"
-
-
-async def until_waiting() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 async def test_equal_requests_under_way_get_one_answer() -> None:
@@ -371,32 +366,6 @@ async def test_a_caller_whose_time_ends_during_the_look_up_leaves_the_turn_to_an
     with pytest.raises(DeadlineExceeded):
         await hurried
     assert await other == "made answer 1"
-
-
-class Late(MemoryCache):
-    """A store whose first look-up tells what it found only when it is let go on."""
-
-    def __init__(self) -> None:
-        super().__init__(10**9)
-        self.go_on = asyncio.Event()
-        self._looked = 0
-
-    async def get(self, key: CacheKey) -> Found:
-        found = await super().get(key)
-        self._looked += 1
-        if self._looked == 1:
-            await self.go_on.wait()
-        return found
-
-
-async def test_what_was_kept_while_a_look_up_was_on_its_way_is_found_by_it() -> None:
-    service, store = Service(), Late()
-    service.answers = Answers(store, WireDocuments(), CacheRules())
-    late = asyncio.create_task(service.ask())
-    await until_waiting()
-    assert await service.ask() == "made answer 1"
-    store.go_on.set()
-    assert await late == "hit answer 1"
 
 
 async def test_labels_are_kept_with_an_answer_and_no_part_of_what_it_is_known_by() -> None:
