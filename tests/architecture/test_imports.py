@@ -28,7 +28,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "pipeline": (frozenset({"domain", "pipeline"}), PURE | {"asyncio", "contextlib", "logging", "time"}),
     "providers": (
         frozenset({"domain", "providers"}),
-        IN_OUT | {"httpx", "httpx_aiohttp", "aiohttp", "multidict", "orjson", "pydantic", "genai_prices"},
+        IN_OUT | {"httpx", "aiohttp", "multidict", "orjson", "pydantic", "genai_prices"},
     ),
     "storage": (
         frozenset({"domain", "storage"}),
@@ -36,7 +36,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     ),
     "identity": (
         frozenset({"domain", "identity"}),
-        IN_OUT | {"jwt", "cryptography", "httpx", "httpx_aiohttp", "limits", "redis", "orjson", "pydantic"},
+        IN_OUT | {"jwt", "cryptography", "httpx", "limits", "redis", "orjson", "pydantic"},
     ),
     "telemetry": (frozenset({"domain", "telemetry"}), STANDARD | {"opentelemetry", "prometheus_client", "orjson"}),
     "cache": (frozenset({"domain", "cache"}), STANDARD | {"redis"}),

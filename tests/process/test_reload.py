@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import pty
 import signal
 import sys
-import termios
 from pathlib import Path
 
 import grpc.aio
@@ -123,9 +121,11 @@ async def test_all_workers_follow_and_one_that_comes_later_begins_with_it(tmp_pa
         assert await service.stopped() == 0
 
 
-def take_terminal() -> None:
-    """Makes the standard input of a new process the terminal that it is controlled by."""
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+# Takes its standard input for the terminal that it is controlled by, and becomes the program that it is given. A process
+# of its own does it, since Python must not run between fork and exec where other threads are about.
+IN_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 async def test_a_service_that_was_started_in_a_terminal_ends_in_order_when_it_is_closed(tmp_path: Path) -> None:
@@ -133,15 +133,14 @@ async def test_a_service_that_was_started_in_a_terminal_ends_in_order_when_it_is
     log = tmp_path / "muxer.log"
     with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "muxer_grpc", "serve", "--json"),
+            *(sys.executable, "-c", IN_TERMINAL),
+            *(sys.executable, "-m", "muxer_grpc", "serve", "--json"),
             cwd=tmp_path,
             env=clean_environment(MUXER_SERVER__ADMIN_LISTEN=""),
             stdin=theirs,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             start_new_session=True,
-            preexec_fn=take_terminal,
         )
     os.close(theirs)
     try:
