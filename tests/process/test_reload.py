@@ -121,8 +121,8 @@ async def test_all_workers_follow_and_one_that_comes_later_begins_with_it(tmp_pa
         assert await service.stopped() == 0
 
 
-# Takes its standard input for the terminal that it is controlled by, and becomes the program that it is given. A process
-# of its own does it, since Python must not run between fork and exec where other threads are about.
+# Takes its standard input for the terminal that it is controlled by, and becomes the program that it is given. A
+# process of its own does it, since Python must not run between fork and exec where other threads are about.
 IN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
