@@ -122,10 +122,14 @@ async def test_all_workers_follow_and_one_that_comes_later_begins_with_it(tmp_pa
 
 
 # Takes its standard input for the terminal that it is controlled by, and becomes the program that it is given. A
-# process of its own does it, since Python must not run between fork and exec where other threads are about.
-IN_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-)
+# process of its own does it, since Python must not run between fork and exec where other threads are about. What ran
+# the tests may ignore hang-ups, as nohup does, and a service that ignores them is never hung up on.
+IN_TERMINAL = """
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 async def test_a_service_that_was_started_in_a_terminal_ends_in_order_when_it_is_closed(tmp_path: Path) -> None:
