@@ -11,8 +11,8 @@ import asyncio
 import logging
 import sqlite3
 import sys
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +75,7 @@ class Database:
         # Counts the connections that somebody has or waits for, and tells when there is none.
         self._in_use = 0
         self._unused = asyncio.Event()
-        # What is given back or closed yet, of whose users some were cancelled.
+        # Connections whose users were cancelled, and which their threads close yet.
         self._ending: set[asyncio.Future[Any]] = set()
 
     @property
@@ -87,7 +87,7 @@ class Database:
     async def read(self) -> AsyncGenerator[AsyncConnection, None]:
         """Opens a transaction that changes nothing. Raises StorageUnavailable."""
         try:
-            async with self._lent() as connection:
+            async with self._lent(self._async_engine().connect()) as connection:
                 yield await connection.execution_options(**{READ_ONLY: True})
         except SQLAlchemyError as error:
             raise told(error) from error
@@ -96,52 +96,27 @@ class Database:
     async def change(self) -> AsyncGenerator[AsyncConnection, None]:
         """Opens a transaction, and commits it on leaving without an error. Raises StorageUnavailable."""
         try:
-            async with self._lent() as connection, connection.begin():
+            async with self._lent(self._async_engine().begin()) as connection:
                 yield connection
         except SQLAlchemyError as error:
             raise told(error) from error
 
     @asynccontextmanager
-    async def _lent(self) -> AsyncGenerator[AsyncConnection, None]:
-        """Lends a connection. To get it and to give it back are tasks of their own, which go on when their user leaves.
+    async def _lent(
+        self, opening: AbstractAsyncContextManager[AsyncConnection]
+    ) -> AsyncGenerator[AsyncConnection, None]:
+        """Lends a connection, from the moment on in which it is asked for.
 
-        SQLAlchemy forgets a connection, and leaves it open, whose user is cancelled while it is being set up.
+        One that is given back when the engine is closed already would be left open.
         """
-        opening = asyncio.ensure_future(self._connected())
         self._in_use += 1
         try:
-            connection = await asyncio.shield(opening)
-        except BaseException:
-            self._see_to(self._given_back(opening))
-            raise
-        try:
-            yield connection
-        finally:
-            await asyncio.shield(self._see_to(self._given_back(opening)))
-
-    async def _connected(self) -> AsyncConnection:
-        return await self._async_engine().connect()
-
-    async def _given_back(self, opening: asyncio.Future[AsyncConnection]) -> None:
-        try:
-            await (await opening).close()
+            async with opening as connection:
+                yield connection
         finally:
             self._in_use -= 1
             if not self._in_use:
                 self._unused.set()
-
-    def _see_to(self, ending: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
-        """Begins what must be done before the database is closed."""
-        task = asyncio.ensure_future(ending)
-        self._ending.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Future[Any]) -> None:
-        self._ending.discard(task)
-        if not task.cancelled():
-            # Whoever waits is told; where nobody does any more, nothing is lost with it.
-            task.exception()
 
     def sync_engine(self) -> Engine:
         """Makes an engine for a thread of its own; whoever asks for it disposes of it."""
@@ -157,7 +132,6 @@ class Database:
             self._unused.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._unused.wait(), CLOSE_SECONDS)
-        await asyncio.gather(*self._ending, return_exceptions=True)
         if self._engine is not None:
             await self._engine.dispose()
         await asyncio.gather(*self._ending, return_exceptions=True)
@@ -172,7 +146,10 @@ class Database:
         if not in_greenlet():  # found by the garbage collector
             driver.stop()
             return
-        await_(asyncio.shield(self._see_to(driver.close())))
+        closing = asyncio.ensure_future(driver.close())
+        self._ending.add(closing)
+        closing.add_done_callback(self._ending.discard)
+        await_(asyncio.shield(closing))
 
     def _async_engine(self) -> AsyncEngine:
         if self._engine is None:
