@@ -31,7 +31,12 @@ def whole_file(path: Path) -> Iterator[TextIO]:
 
     What is no regular file, as a pipe, is written as it comes. Raises OSError.
     """
-    beside = path if path.exists() and not path.is_file() else path.with_name(f"{path.name}.part")
+    if path.exists() and not path.is_file():
+        beside = path
+    else:
+        # What a link leads to is replaced, and not the link.
+        path = path.resolve()
+        beside = path.with_name(f"{path.name}.part")
     try:
         with beside.open("w", encoding="utf-8", newline="") as file:
             yield file

@@ -16,9 +16,11 @@ from muxer_grpc.domain.classification.thresholds import Thresholds
 from muxer_grpc.domain.completion import ProviderRequest, TextDelta, UsageReported
 from muxer_grpc.domain.decision import Classification, Signal
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
-from muxer_grpc.domain.money import NO_USAGE, Cost, Price, Usage, cost_of
+from muxer_grpc.domain.money import NO_USAGE, PICO_PER_NANO, Price, Usage, cost_of, round_half_even
 from muxer_grpc.domain.observing import CallTrace, SideCall
 from muxer_grpc.domain.ports import Provider
+from muxer_grpc.domain.routing.candidates import policy_exclusion_of
+from muxer_grpc.domain.routing.policy import RoutingPolicy
 from muxer_grpc.domain.tasks import Intent
 from muxer_grpc.pipeline.allowance import HOUR, HourlyAllowance, Taken
 from muxer_grpc.pipeline.judge_question import JudgeVerdict, judged_text, most_of, question_of, read_verdict
@@ -120,6 +122,10 @@ class Judge:
         if classification.intent is Intent.SAFETY_RISK:
             return False
         return classification.confidence < self._thresholds.low(classification.intent)
+
+    def may_have(self, policy: RoutingPolicy) -> bool:
+        """Tells whether a request under a policy may be shown to the model that is asked."""
+        return policy_exclusion_of(self._model, policy) is None
 
     async def settle(
         self, conversation: Conversation, classification: Classification, limit: TimeLimit
@@ -236,12 +242,12 @@ class Judge:
             left = True
             raise
         finally:
-            cost = self._cost_of(heard, taken.nano_usd if may_be_billed else 0)
-            nano = cost if isinstance(cost, int) else cost.total_nano
+            pico = self._pico_of(heard, taken.nano_usd if may_be_billed else 0)
+            nano = round_half_even(pico, PICO_PER_NANO)
             self._allowance.settle(taken, nano)
             took = time.perf_counter() - began
             if account is not None:
-                account.book(heard.usage, cost, took, failed, left=left)
+                account.book(heard.usage, pico, took, failed, left=left)
             if trace is not None:
                 trace.asked(SideCall(self._model, took, heard.usage or NO_USAGE, nano, failed))
         return verdict
@@ -254,9 +260,11 @@ class Judge:
                 elif isinstance(event, UsageReported):
                     heard.usage = event.usage
 
-    def _cost_of(self, heard: _Heard, unreported_nano_usd: int) -> Cost | int:
-        """Gives what an answer cost; where the vendor did not say, what is taken for it, in nano-USD."""
-        return unreported_nano_usd if heard.usage is None else cost_of(heard.usage, self._price)
+    def _pico_of(self, heard: _Heard, unreported_nano_usd: int) -> int:
+        """Gives what an answer cost, in pico-USD; where the vendor did not say, what is taken for it."""
+        return (
+            PICO_PER_NANO * unreported_nano_usd if heard.usage is None else cost_of(heard.usage, self._price).total_pico
+        )
 
     def _rest(self, seconds: float) -> None:
         self._rests_until = self._now() + seconds

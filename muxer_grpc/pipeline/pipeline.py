@@ -63,10 +63,13 @@ class Pipeline:
         """
         around = self._around
         classification = around.classify(request.conversation)
-        judge = around.judge
-        if judge is not None and judge.doubts(classification):
+        judge, tenant_policy = around.judge, limit.principal.policy
+        if (
+            judge is not None
+            and judge.doubts(classification)
+            and judge.may_have(narrowed(request.policy, tenant_policy))
+        ):
             classification = await judge.settle(request.conversation, classification, limit)
-        tenant_policy = limit.principal.policy
         if tenant_policy is not NO_POLICY:
             request = _within(request, classification, tenant_policy)
         now = around.now()

@@ -124,8 +124,8 @@ class Answers:
         key = cache_key(request, tenant_id, principal.policy)
         if wish.mode is CacheMode.REFRESH or request.request_id is not None:
             # An id promises that the same call has the same answer, as the ledger knows it.
-            now = await limit.wait(lambda: self._cache.get(key))
-            return _Asked(self, request, principal, key, now.mark, None)
+            seen = await limit.wait(lambda: self._cache.get(key))
+            return _Asked(self, request, principal, key, seen.mark, None)
         flight, over = (self._era, key.digest), self._flights.over
         found: Found | None = None
         if not self._flights.has(flight):

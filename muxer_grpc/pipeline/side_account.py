@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from muxer_grpc.domain.budgeting import MICROSECONDS
 from muxer_grpc.domain.catalogue import Model
 from muxer_grpc.domain.ledger import EntryOutcome, LedgerEntry, Reservation, Settlement
-from muxer_grpc.domain.money import PICO_PER_NANO, Cost, Usage, UsageSource
+from muxer_grpc.domain.money import PICO_PER_NANO, Usage, UsageSource, round_half_even
 from muxer_grpc.domain.refusals import BudgetExceeded, StorageUnavailable
 from muxer_grpc.domain.tenancy import Principal
 from muxer_grpc.pipeline.settlement import Bookkeeping
@@ -67,21 +67,21 @@ class SideAccount:
         self._promised = most_nano_usd
         return True
 
-    def book(self, usage: Usage | None, cost: Cost | int, seconds: float, failure_class: str, *, left: bool) -> None:
+    def book(self, usage: Usage | None, pico_usd: int, seconds: float, failure_class: str, *, left: bool) -> None:
         """Books what the call used and cost; `left` says that it was ended since nobody waited for it any more.
 
-        Without `usage`, since the vendor did not tell it, the cost is what was taken for it, in nano-USD.
+        Without `usage`, since the vendor did not tell it, the cost is what was taken for it.
         """
         outcome = EntryOutcome.FAILED if failure_class else EntryOutcome.COMPLETE
         now_us = int(self._books.now() * MICROSECONDS)
-        nano, pico = (cost, cost * PICO_PER_NANO) if isinstance(cost, int) else (cost.total_nano, cost.total_pico)
-        source = UsageSource.ESTIMATED if nano else UsageSource.NONE
+        if usage is None:
+            usage = Usage(source=UsageSource.ESTIMATED if pico_usd else UsageSource.NONE)
         entry = LedgerEntry(
             completion_id=self._id,
             attempt=1,
             subject=self._principal.subject,
-            cost_nano_usd=nano,
-            cost_pico_usd=pico,
+            cost_nano_usd=round_half_even(pico_usd, PICO_PER_NANO),
+            cost_pico_usd=pico_usd,
             outcome=EntryOutcome.CANCELLED if left else outcome,
             created_us=self._began_us,
             settled_us=now_us,
@@ -91,7 +91,7 @@ class SideAccount:
             model=self._model.name,
             provider=self._model.provider,
             failure_class="" if left else failure_class,
-            usage=Usage(source=source) if usage is None else usage,
+            usage=usage,
             price_book_version=self._price_book_version,
             reserved_nano_usd=self._promised,
             duration_us=int(seconds * MICROSECONDS),

@@ -116,8 +116,7 @@ class HttpTransport:
         self._max_connections = connection.max_connections
         self._opened: aiohttp.ClientSession | None = None
 
-    @property
-    def session(self) -> aiohttp.ClientSession:
+    def _session(self) -> aiohttp.ClientSession:
         """Gives the connections, opened in the loop of the first call."""
         session = self._opened
         if session is None:
@@ -145,7 +144,7 @@ class HttpTransport:
     def _request(
         self, method: str, path: str, headers: CIMultiDict[str], body: bytes | None
     ) -> Awaitable[aiohttp.ClientResponse]:
-        return self.session.request(method, self._base + path, headers=headers, data=body, allow_redirects=False)
+        return self._session().request(method, self._base + path, headers=headers, data=body, allow_redirects=False)
 
     async def aclose(self) -> None:
         """Closes all connections."""

@@ -91,12 +91,10 @@ def _written_basis(basis: Basis) -> bytes:
     for name, tokens in basis.counts.items():
         count = own.input_tokens.add()
         count.tokenizer, count.tokens = name, tokens
-    if basis.features:
-        own.needed_features.extend(_feature_numbers(basis.features))
+    own.needed_features.extend(_feature_numbers(basis.features))
     if basis.default_weights is not None:
         own.default_weights.CopyFrom(_weights_message(basis.default_weights))
-    if basis.too_slow:
-        own.too_slow_models.extend(sorted(basis.too_slow))
+    own.too_slow_models.extend(sorted(basis.too_slow))
     written = head.SerializeToString()
     if basis.policy is not NO_RULES:
         written += routing_pb2.RouteDecision(

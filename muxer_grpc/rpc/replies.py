@@ -31,14 +31,16 @@ NANOS = 1_000_000_000
 
 def duration_message(seconds: float) -> Duration:
     """Converts seconds."""
-    nanos = round(seconds * NANOS)
-    return Duration(seconds=nanos // NANOS, nanos=nanos % NANOS)
+    message = Duration()
+    _write_seconds(message, seconds)
+    return message
 
 
 def timestamp_message(seconds: float) -> Timestamp:
     """Converts seconds since the epoch."""
-    nanos = round(seconds * NANOS)
-    return Timestamp(seconds=nanos // NANOS, nanos=nanos % NANOS)
+    message = Timestamp()
+    _write_seconds(message, seconds)
+    return message
 
 
 # Fields of the contract that are written by number here; a test reads the replies back by name.
@@ -81,8 +83,7 @@ def _decision_head(decision: Decision) -> routing_pb2.RouteDecision:
         fleet_version=decision.fleet_version,
         estimated_input_tokens=decision.estimated_input_tokens,
     )
-    created, nanos = head.create_time, round(decision.created_at * NANOS)
-    created.seconds, created.nanos = divmod(nanos, NANOS)
+    _write_seconds(head.create_time, decision.created_at)
     return head
 
 
@@ -207,9 +208,9 @@ def _write_summary(into: completion_pb2.CompletionSummary, summary: completion.S
         into.saved_nano_usd = summary.saved_nano_usd
     _write_usage(into.usage, summary.usage)
     _write_cost(into.cost, summary.cost, decision.price_book_version)
-    _write_duration(into.duration, summary.duration)
+    _write_seconds(into.duration, summary.duration)
     if summary.time_to_first_token is not None:
-        _write_duration(into.time_to_first_token, summary.time_to_first_token)
+        _write_seconds(into.time_to_first_token, summary.time_to_first_token)
     for attempt in summary.attempts:
         _write_attempt(into.attempts.add(), attempt)
 
@@ -225,12 +226,12 @@ def _write_attempt(into: completion_pb2.Attempt, attempt: completion.Attempt) ->
         into.vendor_code = attempt.vendor_code
     _write_usage(into.usage, attempt.usage)
     into.cost_nano_usd = attempt.cost.total_nano
-    _write_duration(into.duration, attempt.duration)
+    _write_seconds(into.duration, attempt.duration)
     if attempt.time_to_first_token is not None:
-        _write_duration(into.time_to_first_token, attempt.time_to_first_token)
+        _write_seconds(into.time_to_first_token, attempt.time_to_first_token)
 
 
-def _write_duration(into: Duration, seconds: float) -> None:
+def _write_seconds(into: Duration | Timestamp, seconds: float) -> None:
     # It is there even where it is 0.
     into.SetInParent()
     into.seconds, into.nanos = divmod(round(seconds * NANOS), NANOS)
@@ -239,30 +240,22 @@ def _write_duration(into: Duration, seconds: float) -> None:
 def _write_usage(into: billing_pb2.Usage, usage: Usage) -> None:
     into.SetInParent()
     into.input_tokens = usage.input_tokens
+    into.cached_input_tokens = usage.cached_input_tokens
+    into.cache_write_tokens = usage.cache_write_tokens
+    into.cache_write_1h_tokens = usage.cache_write_1h_tokens
     into.output_tokens = usage.output_tokens
+    into.reasoning_tokens = usage.reasoning_tokens
     into.source = USAGE_SOURCES[usage.source]
-    # Most answers have none of these.
-    if usage.cached_input_tokens:
-        into.cached_input_tokens = usage.cached_input_tokens
-    if usage.cache_write_tokens:
-        into.cache_write_tokens = usage.cache_write_tokens
-    if usage.cache_write_1h_tokens:
-        into.cache_write_1h_tokens = usage.cache_write_1h_tokens
-    if usage.reasoning_tokens:
-        into.reasoning_tokens = usage.reasoning_tokens
 
 
 def _write_cost(into: billing_pb2.Cost, cost: Cost, price_book_version: str) -> None:
     into.SetInParent()
     into.total_nano_usd = cost.total_nano
     into.input_pico_usd = cost.input_pico
+    into.cached_input_pico_usd = cost.cached_input_pico
+    into.cache_write_pico_usd = cost.cache_write_pico
     into.output_pico_usd = cost.output_pico
-    if cost.cached_input_pico:
-        into.cached_input_pico_usd = cost.cached_input_pico
-    if cost.cache_write_pico:
-        into.cache_write_pico_usd = cost.cache_write_pico
-    if cost.reasoning_pico:
-        into.reasoning_pico_usd = cost.reasoning_pico
+    into.reasoning_pico_usd = cost.reasoning_pico
     into.price_book_version = price_book_version
 
 

@@ -32,6 +32,14 @@ def test_of_a_file_that_fails_in_the_middle_nothing_is_left(tmp_path: Path, befo
     assert [each.read_text() for each in tmp_path.iterdir()] == ([] if before is None else [before])
 
 
+def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.csv", tmp_path / "link.csv"
+    link.symlink_to(real)
+    with whole_file(link) as file:
+        file.write("after")
+    assert (link.is_symlink(), real.read_text()) == (True, "after")
+
+
 def test_a_device_is_written_as_it_comes() -> None:
     with whole_file(Path("/dev/null")) as file:
         assert file.name == "/dev/null"

@@ -10,9 +10,10 @@ from muxer.v1 import muxer_service_pb2
 
 from muxer_grpc.domain.completion import ProviderEvent, ProviderRequest
 from muxer_grpc.domain.money import cost_of
+from muxer_grpc.domain.tenancy import TenantPolicy
 from muxer_grpc.storage.database import Database
 from tests.rpc.accounting import accounting, books_of, complete, give, until
-from tests.rpc.service import CATALOGUE, Script, play, spec
+from tests.rpc.service import CATALOGUE, play, spec
 from tests.rpc.test_judge import DOUBTFUL, JUDGE, judged_by, judging, route, signals_of
 from tests.storage.reckoning import Row, read_books
 from tests.storage.records import budget
@@ -77,6 +78,20 @@ async def test_a_budget_that_does_not_reach_for_the_question_leaves_it_unasked(d
     assert (books.entries, books.reservations) == ([], [])
 
 
+@pytest.mark.parametrize(
+    "policy", [TenantPolicy(denied_models=frozenset({JUDGE})), TenantPolicy(allowed_models=frozenset({"acme/large"}))]
+)
+async def test_a_tenant_s_prompts_are_never_shown_to_a_judge_that_its_policy_keeps_out(
+    database_url: str, policy: TenantPolicy
+) -> None:
+    script = judging(play(*saying(VERDICT)))
+    async with accounting(database_url, script, policy=policy, base=judged_by(JUDGE)) as service:
+        decision = (await service.stub.Route(route(DOUBTFUL))).decision
+        assert service.acme.requests == []
+    assert decision.classification.classifier_version == "rules-1"
+    assert books_of(database_url).entries == []
+
+
 async def test_what_may_have_been_billed_is_booked_as_an_estimate(database_url: str) -> None:
     settings = judged_by(JUDGE, timeout_seconds=0.2)
     async with accounting(database_url, judging(play(asyncio.Event())), base=settings) as service:
@@ -90,16 +105,13 @@ async def test_what_may_have_been_billed_is_booked_as_an_estimate(database_url: 
 async def test_a_caller_that_leaves_settles_its_question(database_url: str) -> None:
     asked_it = asyncio.Event()
 
-    def waiting() -> Script:
-        async def script(_request: ProviderRequest) -> AsyncGenerator[ProviderEvent, None]:
-            asked_it.set()
-            await asyncio.Event().wait()
-            yield saying("")[0]
-
-        return script
+    async def waiting(_request: ProviderRequest) -> AsyncGenerator[ProviderEvent, None]:
+        asked_it.set()
+        await asyncio.Event().wait()
+        yield saying("")[0]
 
     settings = judged_by(JUDGE, timeout_seconds=60)
-    async with accounting(database_url, judging(waiting()), base=settings) as service:
+    async with accounting(database_url, judging(waiting), base=settings) as service:
         call = service.stub.Complete(muxer_service_pb2.CompleteRequest(spec=spec(DOUBTFUL)))
         await asked_it.wait()
         call.cancel()

@@ -8,7 +8,7 @@ from muxer_grpc.domain.catalogue import Catalogue, Model
 from muxer_grpc.domain.decision import Exclusion, ExclusionReason
 from muxer_grpc.domain.routing.estimates import Contender
 from muxer_grpc.domain.routing.needs import Needs
-from muxer_grpc.domain.routing.policy import NO_RULES
+from muxer_grpc.domain.routing.policy import NO_RULES, RoutingPolicy
 
 Rule = Callable[[Model, Needs], Exclusion | None]
 
@@ -54,30 +54,24 @@ def _not_requested(model: Model, needs: Needs) -> Exclusion | None:
     return None
 
 
-def _model_not_allowed(model: Model, needs: Needs) -> Exclusion | None:
-    policy = needs.request.policy
+def policy_exclusion_of(model: Model, policy: RoutingPolicy) -> Exclusion | None:
+    """Says why a policy lets a model have no request, nor anything of one; None where it may."""
     if model.name in policy.denied_models:
         return Exclusion(model, ExclusionReason.MODEL_NOT_ALLOWED, "the policy denies the model")
     if policy.allowed_models and model.name not in policy.allowed_models:
         return Exclusion(model, ExclusionReason.MODEL_NOT_ALLOWED, "the policy allows other models only")
-    return None
-
-
-def _provider_not_allowed(model: Model, needs: Needs) -> Exclusion | None:
-    policy = needs.request.policy
     if model.provider in policy.denied_providers:
         return Exclusion(model, ExclusionReason.PROVIDER_NOT_ALLOWED, "the policy denies the provider")
     if policy.allowed_providers and model.provider not in policy.allowed_providers:
         return Exclusion(model, ExclusionReason.PROVIDER_NOT_ALLOWED, "the policy allows other providers only")
-    return None
-
-
-def _region_not_allowed(model: Model, needs: Needs) -> Exclusion | None:
-    allowed = needs.request.policy.allowed_regions
-    if allowed and allowed.isdisjoint(model.regions):
+    if policy.allowed_regions and policy.allowed_regions.isdisjoint(model.regions):
         runs_in = ", ".join(model.regions) or "a region that is not known"
         return Exclusion(model, ExclusionReason.REGION_NOT_ALLOWED, f"it runs in {runs_in}")
     return None
+
+
+def _not_allowed(model: Model, needs: Needs) -> Exclusion | None:
+    return policy_exclusion_of(model, needs.request.policy)
 
 
 def _simulated(model: Model, needs: Needs) -> Exclusion | None:
@@ -127,9 +121,7 @@ def _no_price(model: Model, needs: Needs) -> Exclusion | None:
 _RULES: tuple[tuple[Callable[[Needs, Catalogue], object], Rule], ...] = (
     (lambda needs, _: needs.request.requested_model, _not_requested),
     (lambda _, catalogue: catalogue.has_disabled_models, _disabled),
-    (lambda needs, _: needs.request.policy is not NO_RULES, _model_not_allowed),
-    (lambda needs, _: needs.request.policy is not NO_RULES, _provider_not_allowed),
-    (lambda needs, _: needs.request.policy.allowed_regions, _region_not_allowed),
+    (lambda needs, _: needs.request.policy is not NO_RULES, _not_allowed),
     (lambda needs, _: needs.exclude_simulated, _simulated),
     (lambda _, catalogue: catalogue.has_retired_models, _retired),
     (lambda needs, _: needs.features, _feature_missing),
