@@ -13,6 +13,7 @@ import typer
 
 from muxer_grpc.cli import spans
 from muxer_grpc.cli.calls import DATA, AsJson, Seconds, Target, client_of
+from muxer_grpc.cli.interrupts import careful_interrupts
 from muxer_grpc.cli.rendering import enum_word, input_tokens, print_json, print_table, table_of, usd
 from muxer_grpc.cli.times import time_text
 
@@ -147,16 +148,18 @@ def _watch(look: Callable[[], muxer_service_pb2.GetMetricsResponse], show: Show,
     from muxer_client import MuxerError
 
     figures = None
-    while True:
-        trouble = ""
-        try:
-            figures = look()
-        except MuxerError as error:
-            if figures is None or error.code.name not in PASSING:
-                raise
-            trouble = f"{error.reason}: the figures are old; trying again"
-        show(figures, trouble)
-        time.sleep(every)
+    with careful_interrupts() as interrupts:
+        while True:
+            trouble = ""
+            try:
+                with interrupts.calling():
+                    figures = look()
+            except MuxerError as error:
+                if figures is None or error.code.name not in PASSING:
+                    raise
+                trouble = f"{error.reason}: the figures are old; trying again"
+            show(figures, trouble)
+            time.sleep(every)
 
 
 @contextmanager

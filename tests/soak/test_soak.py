@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-import psycopg
 import pytest
 
 from tests.services import shared
@@ -67,15 +67,35 @@ def test_a_result_with_one_thing_amiss_fails_by_its_name(failure: str, result: R
     assert WELL.failures == {}
 
 
+# In a process of its own: what others do in this one would count as well.
+OPENS = """
+import sys, psycopg
+print(flush=True)
+sys.stdin.readline()
+file = open(sys.argv[1], "wb")
+print(flush=True)
+sys.stdin.readline()
+connection = psycopg.connect(sys.argv[2])
+print(flush=True)
+sys.stdin.readline()
+"""
+
+
 def test_an_open_file_counts_and_a_connection_to_the_database_does_not(tmp_path: Path, postgresql_url: str) -> None:
     file = tmp_path / "muxer.db"
-    sqlite_url = f"sqlite:///{file}"
-    before = [open_files(os.getpid(), url) for url in (sqlite_url, postgresql_url)]
-    with file.open("wb"):
-        assert open_files(os.getpid(), sqlite_url) == before[0]
-        assert open_files(os.getpid(), postgresql_url) == before[1] + 1
-    with psycopg.connect(postgresql_url):
-        assert open_files(os.getpid(), sqlite_url) - open_files(os.getpid(), postgresql_url) == 1
+    command = [sys.executable, "-c", OPENS, str(file), postgresql_url]
+    counted = []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        while process.stdout.readline():
+            counted.append([open_files(process.pid, url) for url in (f"sqlite:///{file}", postgresql_url)])
+            process.stdin.write("\n")
+            process.stdin.flush()
+    (nothing, same), of_file, of_connection = counted
+    assert nothing == same
+    assert of_file == [nothing, nothing + 1]
+    assert of_connection == [nothing + 1, nothing + 1]
 
 
 def test_chance_draws_every_kind_of_call_and_every_play() -> None:

@@ -1,0 +1,42 @@
+"""Ctrl-C in the middle of a call and between calls."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from muxer_grpc.cli.interrupts import careful_interrupts
+
+
+def test_ctrl_c_waits_for_the_end_of_a_call() -> None:
+    steps = []
+    with careful_interrupts() as interrupts:
+        with pytest.raises(KeyboardInterrupt), interrupts.calling():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("called")
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert steps == ["called"]
+
+
+def test_a_second_ctrl_c_interrupts_the_call() -> None:
+    with careful_interrupts() as interrupts, pytest.raises(KeyboardInterrupt), interrupts.calling():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("it goes on")
+
+
+def test_ctrl_c_between_calls_interrupts_at_once() -> None:
+    with careful_interrupts() as interrupts:
+        with interrupts.calling():
+            pass
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_what_handled_ctrl_c_before_handles_it_again() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with careful_interrupts():
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before
