@@ -21,10 +21,10 @@ from muxer_grpc.rpc.enums import (
     OUTCOMES,
     REASONS,
     ROLES,
-    TIERS,
     USAGE_SOURCES,
 )
 from muxer_grpc.rpc.written import Remembered, Written, field
+from muxer_grpc.rpc.written_candidates import written_candidates
 
 NANOS = 1_000_000_000
 
@@ -88,11 +88,11 @@ def _decision_head(decision: Decision) -> routing_pb2.RouteDecision:
 
 
 def _write_choice(decision: Decision) -> bytes:
-    return routing_pb2.RouteDecision(
-        candidates=[_candidate_message(candidate) for candidate in decision.candidates],
+    others = routing_pb2.RouteDecision(
         exclusions=[exclusion_message(exclusion) for exclusion in decision.exclusions],
         fallback_models=[fallback.model.name for fallback in decision.fallbacks],
-    ).SerializeToString()
+    )
+    return others.SerializeToString() + written_candidates(decision.candidates)
 
 
 def _write_classification(classification: Classification) -> bytes:
@@ -124,22 +124,6 @@ def _classification_message(classification: Classification) -> routing_pb2.Class
             routing_pb2.IntentScore(intent=INTENTS[intent], score=score)  # type: ignore[arg-type]
             for intent, score in classification.runners_up
         ],
-    )
-
-
-def _candidate_message(candidate: Candidate) -> routing_pb2.Candidate:
-    model = candidate.model
-    return routing_pb2.Candidate(
-        model=model.name,
-        provider=model.provider,
-        tier=TIERS[model.tier],  # type: ignore[arg-type]
-        score=candidate.score,
-        factors=[routing_pb2.ScoreFactor(name=f.name, value=f.value, weight=f.weight) for f in candidate.factors],
-        estimated_cost_nano_usd=candidate.estimated_cost_nano_usd,
-        expected_quality=candidate.expected_quality,
-        estimated_latency=duration_message(candidate.estimated_latency_seconds),
-        estimated_input_tokens=candidate.estimated_input_tokens,
-        estimated_output_tokens=candidate.estimated_output_tokens,
     )
 
 

@@ -24,15 +24,28 @@ class Written(NamedTuple):
         return self.content
 
 
+def varint(number: int) -> bytes:
+    """Writes a number of 0 or more: seven bits to a byte, the lowest first, marked where more follow."""
+    if number < 0x80:
+        return _ONE_BYTE[number]
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
+    if number < 0x200000:
+        return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
+    written = bytearray()
+    while number > 0x7F:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    written.append(number)
+    return bytes(written)
+
+
+_ONE_BYTE = tuple(bytes((number,)) for number in range(0x80))
+
+
 def field(number: int, content: bytes) -> bytes:
     """Writes a field that holds a message: its number (up to 15) and wire type, its length, its content."""
-    length = len(content)
-    head = bytearray((number << 3 | 2,))
-    while length > 0x7F:
-        head.append(length & 0x7F | 0x80)
-        length >>= 7
-    head.append(length)
-    return bytes(head) + content
+    return _ONE_BYTE[number << 3 | 2] + varint(len(content)) + content
 
 
 class Remembered(Generic[T]):
