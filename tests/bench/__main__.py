@@ -131,6 +131,13 @@ def rows(to: Servers) -> list[Row]:
         Row("bare grpc.aio + aiohttp", partial(load.unary, to.floor, "/bare.Bare/Call", complete)),
         completing("Complete, 1 model", to.one, goal=0.55),
         completing("Complete, 20 models", to.twenty, goal=0.55),
+        # What the classifier and the router keep of prompts and choices serves the rows above, as it serves templates
+        # and agents; here, nothing was seen before.
+        Row(
+            "Complete, each prompt new",
+            partial(load.fresh, to.twenty, f"{SERVICE}Complete", decisions.prompts()[::3]),
+            "bare grpc.aio + aiohttp",
+        ),
         completing("Complete without accounts", to.unaccounted),
         Row(
             "Complete of any length",

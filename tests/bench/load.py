@@ -1,4 +1,7 @@
-"""Load: h2load for unary calls, a grpc.aio client for streams. Every answer is counted, and only right ones count."""
+"""Load: h2load for calls that are all alike, a grpc.aio client for streams and for prompts that come once.
+
+Every answer is counted, and only right ones count.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import grpc.aio
 import uvloop
-from muxer.v1 import muxer_service_pb2
+from muxer.v1 import chat_pb2, muxer_service_pb2
 
 from tests.bench.processes import LOAD_CORE, ROOT, Server, environment
 
@@ -88,8 +93,22 @@ def _h2load(server: Server, method: str, message: bytes, seconds: float, options
 
 def streams(server: Server, method: str, message: bytes, seconds: float) -> Measured:
     """Drives a streaming method with a client process for a while."""
+    return _by_client(server, {"method": method, "message": message.hex()}, seconds)
+
+
+def fresh(server: Server, method: str, prompts: Sequence[str], seconds: float) -> Measured:
+    """Drives Complete with a client process for a while; no two calls have the same prompt."""
+    return _by_client(server, {"method": method, "prompts": prompts, "first": next(_FIRST_NUMBERS)}, seconds)
+
+
+# So many prompts no round takes.
+_FIRST_NUMBERS = count(0, 1_000_000)
+
+
+def _by_client(server: Server, job: dict[str, Any], seconds: float) -> Measured:
+    """Gives a client process something to do for a while."""
     command = ["taskset", "-c", str(LOAD_CORE), sys.executable, "-m", "tests.bench.load"]
-    job = {"target": server.target, "method": method, "message": message.hex(), "seconds": seconds}
+    job |= {"target": server.target, "seconds": seconds}
     with server.awake():
         cpu = server.cpu_seconds()
         output = subprocess.run(
@@ -100,22 +119,17 @@ def streams(server: Server, method: str, message: bytes, seconds: float) -> Meas
     return Measured(told["done"] / told["seconds"], used / told["done"] * 1e6, server.resident_mib())
 
 
-async def _stream_for(job: dict[str, Any]) -> dict[str, float]:
-    message = bytes.fromhex(job["message"])
+async def _done_in(job: dict[str, Any]) -> dict[str, float]:
+    """Does for a while what a job says, with many calls at once; gives how many were done, in how many seconds."""
     done = 0
     async with grpc.aio.insecure_channel(job["target"]) as channel:
-        call = channel.unary_stream(job["method"])
+        once = _fresh_calls(channel, job) if "prompts" in job else _streamed_calls(channel, job)
         ends = time.perf_counter() + job["seconds"]
 
         async def one_after_another() -> None:
             nonlocal done
             while time.perf_counter() < ends:
-                last = b""
-                async for reply in call(message):
-                    last = reply
-                if job["method"].startswith("/muxer"):
-                    summary = muxer_service_pb2.StreamCompleteResponse.FromString(last).summary
-                    assert summary.usage.output_tokens == 200, summary
+                await once()
                 done += 1
 
         began = time.perf_counter()
@@ -123,6 +137,34 @@ async def _stream_for(job: dict[str, Any]) -> dict[str, float]:
         return {"done": done, "seconds": time.perf_counter() - began}
 
 
+def _streamed_calls(channel: grpc.aio.Channel, job: dict[str, Any]) -> Callable[[], Awaitable[None]]:
+    call, message = channel.unary_stream(job["method"]), bytes.fromhex(job["message"])
+
+    async def once() -> None:
+        last = b""
+        async for reply in call(message):
+            last = reply
+        if job["method"].startswith("/muxer"):
+            summary = muxer_service_pb2.StreamCompleteResponse.FromString(last).summary
+            assert summary.usage.output_tokens == 200, summary
+
+    return once
+
+
+def _fresh_calls(channel: grpc.aio.Channel, job: dict[str, Any]) -> Callable[[], Awaitable[None]]:
+    call, prompts, numbers = channel.unary_unary(job["method"]), job["prompts"], count(job["first"])
+
+    async def once() -> None:
+        number = next(numbers)
+        text = f"{prompts[number % len(prompts)]} ({number})"
+        message = chat_pb2.Message(role=chat_pb2.ROLE_USER, parts=[chat_pb2.ContentPart(text=text)])
+        spec = chat_pb2.CompletionSpec(messages=[message], max_output_tokens=400)
+        reply = await call(muxer_service_pb2.CompleteRequest(spec=spec).SerializeToString())
+        assert len(reply) > LEAST_REPLY, reply
+
+    return once
+
+
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(json.dumps(runner.run(_stream_for(json.loads(sys.argv[1])))))
+        print(json.dumps(runner.run(_done_in(json.loads(sys.argv[1])))))
