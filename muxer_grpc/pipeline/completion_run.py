@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable
@@ -102,6 +103,9 @@ class CompletionRun:
             hedge_after=self._hedge_after(),
             most=self._most,
         )
+        if self._account is not None:
+            # By the time it runs, the call waits for its provider.
+            asyncio.get_running_loop().call_soon(self._account.prepare)
         return self._chain
 
     def _attempt(self, number: int, request: ProviderRequest) -> AttemptRun:

@@ -16,6 +16,7 @@ from muxer_grpc.domain.classification.thresholds import Thresholds
 from muxer_grpc.domain.completion import ProviderRequest, TextDelta, UsageReported
 from muxer_grpc.domain.decision import Classification, Signal
 from muxer_grpc.domain.errors import FailureClass, ProviderFailure
+from muxer_grpc.domain.live import LiveSnapshot
 from muxer_grpc.domain.money import NO_USAGE, PICO_PER_NANO, Price, Usage, cost_of, round_half_even
 from muxer_grpc.domain.observing import CallTrace, SideCall
 from muxer_grpc.domain.ports import Provider
@@ -123,9 +124,11 @@ class Judge:
             return False
         return classification.confidence < self._thresholds.low(classification.intent)
 
-    def may_have(self, policy: RoutingPolicy) -> bool:
-        """Tells whether a request under a policy may be shown to the model that is asked."""
-        return policy_exclusion_of(self._model, policy) is None
+    def may_be_asked(self, policy: RoutingPolicy, live: LiveSnapshot) -> bool:
+        """Tells whether a request under a policy may be shown to the model, and the model may be called at present."""
+        model = self._model
+        resting = model.disabled or live.why_resting(model.name, model.provider) is not None
+        return not resting and policy_exclusion_of(model, policy) is None
 
     async def settle(
         self, conversation: Conversation, classification: Classification, limit: TimeLimit

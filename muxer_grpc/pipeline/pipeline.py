@@ -12,6 +12,7 @@ from functools import partial
 from muxer_grpc.domain.completion import Completion, CompletionEvent, Folding, Replay, Summary
 from muxer_grpc.domain.decision import Classification, Decision
 from muxer_grpc.domain.errors import DecisionStale, MuxerError, ProviderFailure
+from muxer_grpc.domain.live import LiveSnapshot
 from muxer_grpc.domain.refusals import SafetyBlocked
 from muxer_grpc.domain.routing.policy import CompletionRequest
 from muxer_grpc.domain.tasks import Intent
@@ -62,14 +63,8 @@ class Pipeline:
         Raises NoEligibleModel, ContextTooLong, SafetyBlocked, and what the limit raises.
         """
         around = self._around
-        classification = around.classify(request.conversation)
-        judge, tenant_policy = around.judge, limit.principal.policy
-        if (
-            judge is not None
-            and judge.doubts(classification)
-            and judge.may_have(narrowed(request.policy, tenant_policy))
-        ):
-            classification = await judge.settle(request.conversation, classification, limit)
+        classification = await self._classified(request, limit)
+        tenant_policy = limit.principal.policy
         if tenant_policy is not NO_POLICY:
             request = _within(request, classification, tenant_policy)
         now = around.now()
@@ -78,10 +73,26 @@ class Pipeline:
             classification,
             decision_id=f"dec_{around.new_id()}",
             now=now,
-            live=around.resilience.health.over(around.live(now), asyncio.get_running_loop().time()),
+            live=self._live(now),
             dry_run=dry_run,
             seconds_left=limit.seconds_left,
         )
+
+    async def _classified(self, request: CompletionRequest, limit: TimeLimit) -> Classification:
+        """Classifies a request; where that leaves a doubt, a judge settles it, if one may be asked."""
+        around = self._around
+        classification, judge = around.classify(request.conversation), around.judge
+        if judge is None or not judge.doubts(classification):
+            return classification
+        policy = narrowed(request.policy, limit.principal.policy)
+        if not judge.may_be_asked(policy, self._live(around.now())):
+            return classification
+        return await judge.settle(request.conversation, classification, limit)
+
+    def _live(self, now: float) -> LiveSnapshot:
+        """Gives what is known of models at present, and which of them rest."""
+        around = self._around
+        return around.resilience.health.over(around.live(now), asyncio.get_running_loop().time())
 
     async def take_up(self, request: CompletionRequest, earlier: EarlierDecision, limit: TimeLimit) -> Decision:
         """Takes up a decision of Route, of whichever process that shares the database.

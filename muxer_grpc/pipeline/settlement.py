@@ -103,6 +103,7 @@ class Account:
         self._principal = principal
         self._began_us = 0
         self._reserved = 0
+        self._document: bytes | None = None
 
     async def reserve(self, models: Sequence[Model], catalogue: Catalogue, limit: TimeLimit) -> KnownRequest | None:
         """Promises the most that the dearest of some models can cost, durably.
@@ -171,6 +172,11 @@ class Account:
         most_input = most_input_tokens(self._decision, model, catalogue)
         return most_it_can_cost(model.price, most_input, self._output_of(model))
 
+    def prepare(self) -> None:
+        """Writes the decision for its history, while nobody waits for it: at the end, the caller would."""
+        if self._document is None and self._books.rules.decision_seconds > 0:
+            self._document = self._books.documents.decision(self._decision)
+
     def settle(self, summary: Summary, completion: Callable[[], Completion | None], *, stream: bool) -> Awaitable[None]:
         """Books what a completion came to; `completion` gives the whole answer, and is asked only where it is kept."""
         now_us = int(self._books.now() * MICROSECONDS)
@@ -198,7 +204,15 @@ class Account:
         rules = self._books.rules
         if rules.decision_seconds <= 0:
             return None
-        return kept_decision(self._books, self._decision, self._principal, fingerprint, completion_id)
+        self.prepare()
+        return kept_decision(
+            self._books,
+            self._decision,
+            self._principal,
+            fingerprint,
+            completion_id=completion_id,
+            document=self._document,
+        )
 
     def _entries(self, summary: Summary, now_us: int, *, stream: bool) -> list[LedgerEntry]:
         """Makes an entry per attempt. Each gets the difference of the rounded sums, so that they add up exactly."""
@@ -265,9 +279,15 @@ class Account:
 
 
 def kept_decision(
-    books: Bookkeeping, decision: Decision, principal: Principal, fingerprint: bytes, completion_id: str = ""
+    books: Bookkeeping,
+    decision: Decision,
+    principal: Principal,
+    fingerprint: bytes,
+    *,
+    completion_id: str = "",
+    document: bytes | None = None,
 ) -> KeptDecision:
-    """Gives a decision as history keeps it."""
+    """Gives a decision as history keeps it; `document` is what was written of it already."""
     created_us = int(decision.created_at * MICROSECONDS)
     return KeptDecision(
         decision_id=decision.decision_id,
@@ -276,7 +296,7 @@ def kept_decision(
         intent=decision.classification.intent.value,
         selected_model=decision.selected.name,
         fingerprint=fingerprint,
-        document=books.documents.decision(decision),
+        document=books.documents.decision(decision) if document is None else document,
         created_us=created_us,
         expires_us=created_us + int(books.rules.decision_seconds * MICROSECONDS),
         completion_id=completion_id,

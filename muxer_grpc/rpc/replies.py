@@ -103,7 +103,7 @@ _MAX_CHOICES = 512
 _choices: dict[int, tuple[tuple[Candidate, ...], bytes]] = {}
 _classifications = Remembered(_write_classification, 1_024)
 # A decision is written for its history and for its caller.
-_decisions = Remembered(_write_decision, 256)
+_decisions = Remembered(_write_decision, 1_024)
 
 
 def _classification_message(classification: Classification) -> routing_pb2.Classification:

@@ -78,6 +78,15 @@ async def test_a_doubt_is_settled_and_the_caller_sees_by_whom() -> None:
     assert signals_of(decision)[0] == "judge"
 
 
+@pytest.mark.parametrize("target", [{"model": JUDGE}, {"provider": "acme"}])
+async def test_a_judge_that_an_operator_has_disabled_is_not_asked_until_it_is_enabled(target: dict[str, str]) -> None:
+    async with running(judging(play(*saying(VERDICT))), settings=judged_by(JUDGE)) as service:
+        for disabled in (True, False):
+            service.app.control.reports.health.set_disabled(**target, disabled=disabled)
+            decision = (await service.stub.Route(route(DOUBTFUL))).decision
+            assert ("judge" in signals_of(decision)) is not disabled
+
+
 async def test_a_verdict_decides_which_model_answers() -> None:
     chosen = {}
     for complexity in ("0.0", "1.0"):
