@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import multiprocessing
+import os
 import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -263,6 +264,8 @@ def serve_process(
     With `load`, SIGHUP reads the configuration again. With `orders` it is a worker: it shares its port with others,
     ends with its supervisor, and takes the settings that come that way.
     """
+    if settings.server.batch_scheduling:
+        schedule_in_batches()
     with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
         try:
             runner.run(_serve_until_signal(settings, ready, load, orders))
@@ -270,6 +273,21 @@ def serve_process(
             _log.error("cannot serve: %s", error)
             return 1
     return 0
+
+
+def schedule_in_batches() -> None:
+    """Has this thread, and those that it starts, wait for a core until it is free or their turn has come; sched(7).
+
+    Threads wake each other twenty times in a call: gRPC's wakes the event loop, which has hardly begun when gRPC's
+    wants the core back. Waiting instead, a process on one core takes 8 percent less CPU for a completion under 64
+    callers, and 12 percent less for a bare call of gRPC's. A lone caller sees no difference.
+    """
+    if not hasattr(os, "SCHED_BATCH"):
+        return
+    # A sandbox may forbid it; and what somebody has chosen for the process stands.
+    with contextlib.suppress(OSError):
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] | None:
