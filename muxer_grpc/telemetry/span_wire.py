@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 from muxer_grpc.telemetry.names import UNIQUE
 
@@ -26,8 +27,9 @@ HAS_IS_REMOTE, IS_REMOTE = 0x100, 0x200
 _U64 = struct.Struct("<Q")
 _U32 = struct.Struct("<I")
 _F64 = struct.Struct("<d")
-_KEYS = 512
-_PAIRS = 4_096
+_MOST_KEPT = 4_096
+
+K = TypeVar("K")
 
 
 def varint(number: int) -> bytes:
@@ -50,46 +52,91 @@ def sized(tag: bytes, content: bytes) -> bytes:
     return tag + varint(len(content)) + content
 
 
-@lru_cache(_KEYS)
-def _key(name: str) -> bytes:
-    """Writes the key of an attribute; there are as many as the table of names has, and no caller makes new ones."""
-    return sized(KEY, name.encode())
-
-
 def _any(value: Value, longest: int) -> bytes:
     if isinstance(value, str):
-        return sized(STRING, value[:longest].encode(errors="replace"))
+        return sized(STRING, _text(value, longest))
     if isinstance(value, bool):
         return BOOL + _SMALL[value]
     if isinstance(value, int):
         return INT + varint(value & 0xFFFFFFFFFFFFFFFF)
     if isinstance(value, float):
         return DOUBLE + _F64.pack(value)
-    values = b"".join([sized(b"\x0a", sized(STRING, each[:longest].encode(errors="replace"))) for each in value])
-    return sized(ARRAY, values)
+    return sized(ARRAY, b"".join([sized(b"\x0a", sized(STRING, _text(each, longest))) for each in value]))
+
+
+def _text(text: str, longest: int) -> bytes:
+    return text[:longest].encode(errors="replace")
+
+
+class _Attributes:
+    """Writes attributes under a tag, texts cut after so many characters.
+
+    What was written is kept as far as it comes again: pairs of models, outcomes and so on whole; of numbers, and of
+    texts that come once, what stands before them.
+    """
+
+    def __init__(self, longest: int, tag: bytes) -> None:
+        self._longest = longest
+        self._tag = tag
+        # By the type as well: True is 1 to a dictionary.
+        self._pairs: dict[tuple[str, type, Value], bytes] = {}
+        # By the name, the kind of value, and how many bytes it takes.
+        self._heads: dict[tuple[str, bytes, int], bytes] = {}
+
+    def write(self, pairs: Mapping[str, Value]) -> bytes:
+        """Writes attributes one after another."""
+        known, heads = self._pairs.get, self._heads.get
+        written: list[bytes] = []
+        for name, value in pairs.items():
+            if isinstance(value, float):
+                written.append(heads((name, DOUBLE, 8)) or self._write_head(name, DOUBLE, 8))
+                written.append(_F64.pack(value))
+            elif isinstance(value, int) and not isinstance(value, bool):
+                number = varint(value & 0xFFFFFFFFFFFFFFFF)
+                length = len(number)
+                written.append(heads((name, INT, length)) or self._write_head(name, INT, length))
+                written.append(number)
+            elif isinstance(value, str) and name in UNIQUE:
+                text = _text(value, self._longest)
+                length = len(text)
+                written.append(heads((name, STRING, length)) or self._write_head(name, STRING, length))
+                written.append(text)
+            else:
+                key = (name, value.__class__, value)
+                written.append(known(key) or self._write_pair(key))
+        return b"".join(written)
+
+    def _write_head(self, name: str, kind: bytes, length: int) -> bytes:
+        opening = kind + varint(length) if kind == STRING else kind
+        head = self._opened(name, len(opening) + length) + opening
+        return _kept(self._heads, (name, kind, length), head)
+
+    def _write_pair(self, key: tuple[str, type, Value]) -> bytes:
+        name, _, value = key
+        content = _any(value, self._longest)
+        return _kept(self._pairs, key, self._opened(name, len(content)) + content)
+
+    def _opened(self, name: str, length: int) -> bytes:
+        """Begins an attribute whose value takes so many bytes, its kind among them."""
+        opening = sized(KEY, name.encode(errors="replace")) + ANY + varint(length)
+        return self._tag + varint(len(opening) + length) + opening
+
+
+def _kept(known: dict[K, bytes], key: K, written: bytes) -> bytes:
+    if len(known) >= _MOST_KEPT:
+        known.clear()
+    known[key] = written
+    return written
+
+
+@lru_cache(16)
+def _attributes(longest: int, tag: bytes) -> _Attributes:
+    return _Attributes(longest, tag)
 
 
 def attributes(pairs: Mapping[str, Value], longest: int, tag: bytes = ATTRIBUTE) -> bytes:
     """Writes attributes; texts are cut after so many characters."""
-    return b"".join(
-        [
-            _pair(name, value, longest, tag)
-            if isinstance(value, float) or name in UNIQUE
-            # Models, outcomes and so on come again and again.
-            else _known_pair(name, value, longest, tag)
-            for name, value in pairs.items()
-        ]
-    )
-
-
-def _pair(name: str, value: Value, longest: int, tag: bytes) -> bytes:
-    content = _any(value, longest)
-    written = _key(name) + ANY + varint(len(content)) + content
-    return tag + varint(len(written)) + written
-
-
-# Typed, since True is 1 and 1 is 1.0 to a cache that is not.
-_known_pair = lru_cache(_PAIRS, typed=True)(_pair)
+    return _attributes(longest, tag).write(pairs)
 
 
 def span(

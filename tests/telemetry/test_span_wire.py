@@ -7,7 +7,7 @@ from hypothesis import given
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from muxer_grpc.telemetry.span_wire import Value, envelope, request, span, varint
+from muxer_grpc.telemetry.span_wire import ATTRIBUTE, Value, _attributes, envelope, request, span, varint
 from tests.telemetry.receiver import attributes
 
 AROUND = envelope({"service.name": "muxer", "service.instance.id": "abc"}, "muxer", "1.2")
@@ -59,6 +59,13 @@ def test_values_that_are_equal_to_a_cache_stay_what_they_are() -> None:
     written = [span((1, 2, 0), "x", 3, (0, 1), each, longest=10) for each in pairs]
     kinds = [found.attributes[0].value.WhichOneof("value") for found in read(*written)]
     assert kinds == ["int_value", "bool_value", "double_value", "string_value"]
+
+
+def test_what_is_kept_of_attributes_is_bounded_and_more_of_them_are_written_right() -> None:
+    written = [span((1, 2, 0), "x", 3, (0, 1), {"a": str(number), "b": number}, longest=99) for number in range(9_000)]
+    found = [attributes(each.attributes) for each in read(*written)]
+    assert found == [{"a": str(number), "b": number} for number in range(9_000)]
+    assert len(_attributes(99, ATTRIBUTE)._pairs) < 9_000
 
 
 def test_texts_are_cut_at_their_limit() -> None:
