@@ -59,7 +59,8 @@ def observed(upstream: str, models: int, receiver: str, ratio: str) -> Iterator[
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver,
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": ratio,
-        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        # Six times as often as the standard has it.
+        "OTEL_METRIC_EXPORT_INTERVAL": "10000",
         "OTEL_BSP_MAX_QUEUE_SIZE": "20000",
     }
     with muxer(upstream, models, **variables) as server:
