@@ -144,7 +144,9 @@ class ServerSettings(_Area):
     )
     uvloop: bool = Field(True, description="Uses the faster event loop where it is installed.")
     batch_scheduling: bool = Field(
-        True, description="Lets no thread take a core from another one as it wakes up (Linux): less CPU for each call."
+        True,
+        description="Lets no thread take a core from another one as it wakes up (Linux): less CPU for each call. "
+        "Switch it off where busy programs share the cores.",
     )
 
     @model_validator(mode="after")

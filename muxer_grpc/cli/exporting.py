@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -35,7 +36,7 @@ def whole_file(path: Path) -> Iterator[TextIO]:
         beside = path
     else:
         # What a link leads to is replaced, and not the link.
-        path = path.resolve()
+        path = Path(os.path.realpath(path))
         beside = path.with_name(f"{path.name}.part")
     try:
         with beside.open("w", encoding="utf-8", newline="") as file:

@@ -8,17 +8,23 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def careful_interrupts() -> Iterator[CarefulInterrupts]:
-    """Handles Ctrl-C with care until the block is left. For the main thread alone, as signals are."""
-    careful = CarefulInterrupts()
-    before = signal.signal(signal.SIGINT, careful.interrupt)
+def deferred_interrupts() -> Iterator[DeferredInterrupts]:
+    """Defers Ctrl-C to the end of a call until the block is left. For the main thread alone, as signals are.
+
+    Who ignores Ctrl-C, or handles it otherwise, goes on so.
+    """
+    deferred = DeferredInterrupts()
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield deferred
+        return
+    signal.signal(signal.SIGINT, deferred.interrupt)
     try:
-        yield careful
+        yield deferred
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-class CarefulInterrupts:
+class DeferredInterrupts:
     """Lets the first Ctrl-C wait for the end of a call under way; the second one interrupts at once.
 
     Out of the middle of a call, a KeyboardInterrupt may leave grpcio's channel with a call that it takes for running,
@@ -41,7 +47,7 @@ class CarefulInterrupts:
                 raise KeyboardInterrupt
 
     def interrupt(self, *_signal: object) -> None:
-        """Handles the signal."""
+        """Handles the signal. Raises KeyboardInterrupt, unless that can wait."""
         if self._waiting or not self._calling:
             raise KeyboardInterrupt
         self._waiting = True

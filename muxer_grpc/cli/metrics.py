@@ -13,7 +13,7 @@ import typer
 
 from muxer_grpc.cli import spans
 from muxer_grpc.cli.calls import DATA, AsJson, Seconds, Target, client_of
-from muxer_grpc.cli.interrupts import careful_interrupts
+from muxer_grpc.cli.interrupts import deferred_interrupts
 from muxer_grpc.cli.rendering import enum_word, input_tokens, print_json, print_table, table_of, usd
 from muxer_grpc.cli.times import time_text
 
@@ -148,7 +148,7 @@ def _watch(look: Callable[[], muxer_service_pb2.GetMetricsResponse], show: Show,
     from muxer_client import MuxerError
 
     figures = None
-    with careful_interrupts() as interrupts:
+    with deferred_interrupts() as interrupts:
         while True:
             trouble = ""
             try:

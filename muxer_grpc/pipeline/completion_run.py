@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 # From so many completions on, what was measured says when a model is slow.
 SAMPLES_FOR_HEDGING = 20
 NO_RULES_OF_ACCOUNT = AccountRules("")
+# So long after an attempt began, its request has been sent.
+ON_ITS_WAY_SECONDS = 0.001
 
 
 class CompletionRun:
@@ -104,8 +106,8 @@ class CompletionRun:
             most=self._most,
         )
         if self._account is not None:
-            # By the time it runs, the call waits for its provider.
-            asyncio.get_running_loop().call_soon(self._account.prepare)
+            # By then, the call waits for its provider.
+            asyncio.get_running_loop().call_later(ON_ITS_WAY_SECONDS, self._account.prepare)
         return self._chain
 
     def _attempt(self, number: int, request: ProviderRequest) -> AttemptRun:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from muxer_grpc.domain.catalogue import Model
+from muxer_grpc.domain.catalogue import Catalogue, Model
 from muxer_grpc.domain.chat import Conversation
 from muxer_grpc.domain.classification.thresholds import Thresholds
 from muxer_grpc.domain.completion import ProviderRequest, TextDelta, UsageReported
@@ -124,18 +124,20 @@ class Judge:
             return False
         return classification.confidence < self._thresholds.low(classification.intent)
 
-    def may_be_asked(self, policy: RoutingPolicy, live: LiveSnapshot) -> bool:
+    def may_be_asked(self, catalogue: Catalogue, policy: RoutingPolicy, live: LiveSnapshot) -> bool:
         """Tells whether a request under a policy may be shown to the model, and the model may be called at present."""
-        model = self._model
-        resting = model.disabled or live.why_resting(model.name, model.provider) is not None
-        return not resting and policy_exclusion_of(model, policy) is None
+        # As operators have it by now.
+        model = catalogue.models.get(self._model.name)
+        if model is None or model.disabled or live.why_resting(model.name, model.provider) is not None:
+            return False
+        return policy_exclusion_of(model, policy) is None
 
     async def settle(
-        self, conversation: Conversation, classification: Classification, limit: TimeLimit
+        self, conversation: Conversation, classification: Classification, limit: TimeLimit, *, may_ask: bool = True
     ) -> Classification:
         """Gives the classification as the judge sees it, or as it was when the judge is late, broke or over budget.
 
-        Raises what the limit raises.
+        A verdict that is known already settles it even where nobody may be asked. Raises what the limit raises.
         """
         text = judged_text(conversation)
         if not text.strip():
@@ -144,7 +146,7 @@ class Judge:
         verdict = self._verdicts.get(key)
         if verdict is None:
             patience = PATIENCE_SHARE * (limit.deadline - asyncio.get_running_loop().time())
-            if patience < LEAST_PATIENCE_SECONDS:
+            if patience < LEAST_PATIENCE_SECONDS or not may_ask:
                 return classification
             verdict = await limit.wait(lambda: self._hear(key, text, classification, patience, limit))
         if verdict is None:

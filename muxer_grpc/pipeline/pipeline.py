@@ -85,9 +85,8 @@ class Pipeline:
         if judge is None or not judge.doubts(classification):
             return classification
         policy = narrowed(request.policy, limit.principal.policy)
-        if not judge.may_be_asked(policy, self._live(around.now())):
-            return classification
-        return await judge.settle(request.conversation, classification, limit)
+        may_ask = judge.may_be_asked(around.fleet.catalogue, policy, self._live(around.now()))
+        return await judge.settle(request.conversation, classification, limit, may_ask=may_ask)
 
     def _live(self, now: float) -> LiveSnapshot:
         """Gives what is known of models at present, and which of them rest."""

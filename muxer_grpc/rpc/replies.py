@@ -102,8 +102,8 @@ def _write_classification(classification: Classification) -> bytes:
 _MAX_CHOICES = 512
 _choices: dict[int, tuple[tuple[Candidate, ...], bytes]] = {}
 _classifications = Remembered(_write_classification, 1_024)
-# A decision is written for its history and for its caller.
-_decisions = Remembered(_write_decision, 1_024)
+# A decision is written for its history and, when its answer is there, for its caller.
+_decisions = Remembered(_write_decision, 512)
 
 
 def _classification_message(classification: Classification) -> routing_pb2.Classification:

@@ -44,7 +44,7 @@ _ONE_BYTE = tuple(bytes((number,)) for number in range(0x80))
 
 
 def field(number: int, content: bytes) -> bytes:
-    """Writes a field that holds a message: its number (up to 15) and wire type, its length, its content."""
+    """Writes a field that holds a message or a text: its number (up to 15) and wire type, its length, its content."""
     return _ONE_BYTE[number << 3 | 2] + varint(len(content)) + content
 
 

@@ -15,6 +15,8 @@ from typing import TypeVar
 from muxer_grpc.telemetry.names import UNIQUE
 
 Value = str | bool | int | float | tuple[str, ...]
+# What comes again and again, under one name.
+Repeated = str | bool | tuple[str, ...]
 
 # Field numbers of the messages, with their wire types.
 TRACE_ID, SPAN_ID, STATE, PARENT, NAME = b"\x0a\x10", b"\x12\x08", b"\x1a", b"\x22\x08", b"\x2a"
@@ -52,15 +54,11 @@ def sized(tag: bytes, content: bytes) -> bytes:
     return tag + varint(len(content)) + content
 
 
-def _any(value: Value, longest: int) -> bytes:
+def _any(value: Repeated, longest: int) -> bytes:
     if isinstance(value, str):
         return sized(STRING, _text(value, longest))
     if isinstance(value, bool):
         return BOOL + _SMALL[value]
-    if isinstance(value, int):
-        return INT + varint(value & 0xFFFFFFFFFFFFFFFF)
-    if isinstance(value, float):
-        return DOUBLE + _F64.pack(value)
     return sized(ARRAY, b"".join([sized(b"\x0a", sized(STRING, _text(each, longest))) for each in value]))
 
 
@@ -78,8 +76,7 @@ class _Attributes:
     def __init__(self, longest: int, tag: bytes) -> None:
         self._longest = longest
         self._tag = tag
-        # By the type as well: True is 1 to a dictionary.
-        self._pairs: dict[tuple[str, type, Value], bytes] = {}
+        self._pairs: dict[tuple[str, Repeated], bytes] = {}
         # By the name, the kind of value, and how many bytes it takes.
         self._heads: dict[tuple[str, bytes, int], bytes] = {}
 
@@ -102,7 +99,7 @@ class _Attributes:
                 written.append(heads((name, STRING, length)) or self._write_head(name, STRING, length))
                 written.append(text)
             else:
-                key = (name, value.__class__, value)
+                key = (name, value)
                 written.append(known(key) or self._write_pair(key))
         return b"".join(written)
 
@@ -111,8 +108,8 @@ class _Attributes:
         head = self._opened(name, len(opening) + length) + opening
         return _kept(self._heads, (name, kind, length), head)
 
-    def _write_pair(self, key: tuple[str, type, Value]) -> bytes:
-        name, _, value = key
+    def _write_pair(self, key: tuple[str, Repeated]) -> bytes:
+        name, value = key
         content = _any(value, self._longest)
         return _kept(self._pairs, key, self._opened(name, len(content)) + content)
 

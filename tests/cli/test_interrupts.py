@@ -6,12 +6,12 @@ import signal
 
 import pytest
 
-from muxer_grpc.cli.interrupts import careful_interrupts
+from muxer_grpc.cli.interrupts import deferred_interrupts
 
 
 def test_ctrl_c_waits_for_the_end_of_a_call() -> None:
     steps = []
-    with careful_interrupts() as interrupts:
+    with deferred_interrupts() as interrupts:
         with pytest.raises(KeyboardInterrupt), interrupts.calling():
             signal.raise_signal(signal.SIGINT)
             steps.append("called")
@@ -21,14 +21,17 @@ def test_ctrl_c_waits_for_the_end_of_a_call() -> None:
 
 
 def test_a_second_ctrl_c_interrupts_the_call() -> None:
-    with careful_interrupts() as interrupts, pytest.raises(KeyboardInterrupt), interrupts.calling():
+    steps = []
+    with deferred_interrupts() as interrupts, pytest.raises(KeyboardInterrupt), interrupts.calling():
         signal.raise_signal(signal.SIGINT)
+        steps.append("first")
         signal.raise_signal(signal.SIGINT)
-        pytest.fail("it goes on")
+        steps.append("second")
+    assert steps == ["first"]
 
 
 def test_ctrl_c_between_calls_interrupts_at_once() -> None:
-    with careful_interrupts() as interrupts:
+    with deferred_interrupts() as interrupts:
         with interrupts.calling():
             pass
         with pytest.raises(KeyboardInterrupt):
@@ -37,6 +40,15 @@ def test_ctrl_c_between_calls_interrupts_at_once() -> None:
 
 def test_what_handled_ctrl_c_before_handles_it_again() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with careful_interrupts():
+    with deferred_interrupts():
         assert signal.getsignal(signal.SIGINT) != before
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_program_that_ignores_ctrl_c_goes_on_ignoring_it() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with deferred_interrupts() as interrupts, interrupts.calling():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)

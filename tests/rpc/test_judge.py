@@ -28,6 +28,7 @@ from tests.fakes.answers import Answer
 from tests.fakes.plays import Play
 from tests.fakes.provider import FakeProvider, fake_provider
 from tests.rpc.service import CATALOGUE, PROVIDERS, Clock, PlayedProvider, Script, model, play, running, spec
+from tests.rpc.test_update_model import Admin
 from tests.unit.judging import VERDICT, saying
 from tests.unit.test_routing import asked
 
@@ -85,6 +86,23 @@ async def test_a_judge_that_an_operator_has_disabled_is_not_asked_until_it_is_en
             service.app.control.reports.health.set_disabled(**target, disabled=disabled)
             decision = (await service.stub.Route(route(DOUBTFUL))).decision
             assert ("judge" in signals_of(decision)) is not disabled
+
+
+async def test_a_judge_whose_model_is_disabled_in_the_catalogue_is_not_asked_until_it_is_enabled() -> None:
+    async with running(judging(play(*saying(VERDICT))), settings=judged_by(JUDGE)) as service:
+        for disabled in (True, False):
+            await Admin(service).update("disabled", name=JUDGE, disabled=disabled)
+            decision = (await service.stub.Route(route(DOUBTFUL))).decision
+            assert ("judge" in signals_of(decision)) is not disabled
+
+
+async def test_a_verdict_that_is_known_settles_a_doubt_where_nobody_may_be_asked_any_more() -> None:
+    async with running(judging(play(*saying(VERDICT))), settings=judged_by(JUDGE)) as service:
+        await service.stub.Route(route(DOUBTFUL))
+        await Admin(service).update("disabled", name=JUDGE, disabled=True)
+        decision = (await service.stub.Route(route(DOUBTFUL))).decision
+        assert len(service.acme.requests) == 1
+    assert "judge" in signals_of(decision)
 
 
 async def test_a_verdict_decides_which_model_answers() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from muxer_grpc.telemetry.names import DECISION_ID, UNIQUE
 from muxer_grpc.telemetry.span_wire import ATTRIBUTE, Value, _attributes, envelope, request, span, varint
 from tests.telemetry.receiver import attributes
 
@@ -32,7 +33,7 @@ def read(*spans: bytes) -> list[Span]:
 @given(
     st.tuples(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.integers(0, 2**64 - 1)),
     st.text(max_size=200),
-    st.dictionaries(st.text(max_size=40), VALUES, max_size=20),
+    st.dictionaries(st.one_of(st.text(max_size=40), st.sampled_from(sorted(UNIQUE))), VALUES, max_size=20),
     st.booleans(),
     st.booleans(),
 )
@@ -62,15 +63,17 @@ def test_values_that_are_equal_to_a_cache_stay_what_they_are() -> None:
 
 
 def test_what_is_kept_of_attributes_is_bounded_and_more_of_them_are_written_right() -> None:
-    written = [span((1, 2, 0), "x", 3, (0, 1), {"a": str(number), "b": number}, longest=99) for number in range(9_000)]
-    found = [attributes(each.attributes) for each in read(*written)]
-    assert found == [{"a": str(number), "b": number} for number in range(9_000)]
-    assert len(_attributes(99, ATTRIBUTE)._pairs) < 9_000
+    pairs: list[dict[str, Value]] = [{"a": str(number), f"b{number}": number} for number in range(9_000)]
+    written = [span((1, 2, 0), "x", 3, (0, 1), each, longest=99) for each in pairs]
+    assert [attributes(each.attributes) for each in read(*written)] == pairs
+    kept = _attributes(99, ATTRIBUTE)
+    assert max(len(kept._pairs), len(kept._heads)) < 9_000
 
 
 def test_texts_are_cut_at_their_limit() -> None:
-    (found,) = read(span((1, 2, 0), "x", 3, (0, 1), {"a": "äöü", "b": ("long", "x")}, longest=2))
-    assert attributes(found.attributes) == {"a": "äö", "b": ["lo", "x"]}
+    pairs: dict[str, Value] = {"a": "äöü", "b": ("long", "x"), DECISION_ID: "äöü"}
+    (found,) = read(span((1, 2, 0), "x", 3, (0, 1), pairs, longest=2))
+    assert attributes(found.attributes) == {"a": "äö", "b": ["lo", "x"], DECISION_ID: "äö"}
 
 
 def test_what_is_no_unicode_does_not_break_a_span() -> None:
