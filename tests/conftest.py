@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from tests.services import shared
 from tests.services.postgres import PostgresServer
 from tests.services.redis import RedisServer
 from tests.services.server import Session
+
+# Who runs the tests in the background may have them ignore Ctrl-C, and with them all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_configure = shared.pytest_configure
 
