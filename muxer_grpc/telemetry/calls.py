@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from muxer_grpc.domain.catalogue import Model
@@ -59,7 +60,7 @@ class CallRecord:
         """Notes what was decided."""
         self.decision = decision
         if self.span is not None:
-            self.span.attributes.update(_of_decision(decision, seconds))
+            self.span.tell(partial(_of_decision, decision, seconds))
         self._telemetry.decided(decision, seconds)
 
     def completion_began(

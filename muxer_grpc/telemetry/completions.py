@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from muxer_grpc.domain.catalogue import Model
-from muxer_grpc.domain.chat import Conversation
+from muxer_grpc.domain.chat import Conversation, Sampling
 from muxer_grpc.domain.completion import Attempt, Completion, Outcome, Summary
 from muxer_grpc.domain.decision import Decision
 from muxer_grpc.domain.money import Usage, UsageSource
@@ -62,29 +63,17 @@ class CompletionSpans:
         self._captures = captures
         self._attempts: dict[int, LiveSpan] = {}
         model = decision.selected
-        attributes: dict[str, Value] = {
-            names.OPERATION: names.CHAT,
-            **self._tracing.where(model),
-            names.REQUEST_MODEL: model.vendor_model,
-            names.REQUEST_STREAM: stream,
-            names.MODEL: model.name,
-            **_parameters(conversation),
-        }
-        self._span = parent.child(f"{names.CHAT} {model.vendor_model}", attributes)
+        self._span = parent.child(f"{names.CHAT} {model.vendor_model}")
+        # Not the conversation itself, which may be large: this is kept until the span is written.
+        asked = (conversation.max_output_tokens, conversation.sampling, conversation.stop)
+        self._span.tell(partial(_of_request, tracing, model, asked, stream=stream))
         if captures:
-            attributes[names.INPUT_MESSAGES] = input_messages(conversation)
+            self._span.attributes[names.INPUT_MESSAGES] = input_messages(conversation)
 
     def attempt_began(self, number: int, model: Model) -> Headers:
         """Begins the span of an attempt; gives the headers that carry it, for a provider that may have them."""
-        attributes: dict[str, Value] = {
-            names.HTTP_METHOD: POST,
-            **self._tracing.where(model),
-            names.MODEL: model.name,
-            names.ATTEMPT_NUMBER: number,
-        }
-        if number > 1:
-            attributes[names.HTTP_RESENDS] = number - 1
-        span = self._attempts[number] = self._span.child(POST, attributes)
+        span = self._attempts[number] = self._span.child(POST)
+        span.tell(partial(_of_attempt, self._tracing, model, number))
         return span.headers() if model.provider in self._tracing.propagating else NO_HEADERS
 
     def ended(self, summary: Summary, answer: Completion | None) -> tuple[int, int] | None:
@@ -97,7 +86,7 @@ class CompletionSpans:
             span.end()
         self._attempts.clear()
         own = self._span
-        own.attributes.update(self._outcome(summary))
+        own.tell(partial(_of_end, summary, stream=self._stream))
         if answer is not None and self._captures:
             own.attributes[names.OUTPUT_MESSAGES] = output_messages(answer, summary.finish_reason)
         if summary.error is not None or summary.outcome is Outcome.FAILED:
@@ -106,41 +95,53 @@ class CompletionSpans:
         own.end()
         return own.trace_id, own.span_id
 
-    def _outcome(self, summary: Summary) -> dict[str, Value]:
-        model = summary.answered_by or summary.decision.selected
-        told: dict[str, Value] = {
-            names.RESPONSE_ID: summary.completion_id,
-            names.COMPLETION_ID: summary.completion_id,
-            names.DECISION_ID: summary.decision.decision_id,
-            names.PRICE_BOOK: summary.decision.price_book_version,
-            names.OUTCOME: summary.outcome.value,
-            names.ATTEMPTS: len(summary.attempts),
-            names.COST_USD: summary.cost.total_nano / NANO,
-            names.COST_NANO_USD: summary.cost.total_nano,
-            names.USAGE_SOURCE: summary.usage.source.value,
-            **_tokens(summary.usage),
-        }
-        if summary.attempts:
-            told[names.RESPONSE_MODEL] = summary.reported_model or model.vendor_model
-        if summary.finish_reason is not None:
-            told[names.FINISH_REASONS] = (summary.finish_reason.value,)
-        if self._stream and summary.time_to_first_token is not None:
-            told[names.TIME_TO_FIRST_CHUNK] = summary.time_to_first_token
-        return told
 
-
-def _parameters(conversation: Conversation) -> dict[str, Value]:
-    sampling = conversation.sampling
+def _of_request(
+    tracing: Tracing, model: Model, asked: tuple[int | None, Sampling, tuple[str, ...]], *, stream: bool
+) -> dict[str, Value]:
+    """Tells what a model was asked for: a bound on its tokens, its sampling, and what ends its answer."""
+    bound, sampling, stop = asked
     given = {
-        names.MAX_TOKENS: conversation.max_output_tokens,
+        names.MAX_TOKENS: bound,
         names.TEMPERATURE: sampling.temperature,
         names.TOP_P: sampling.top_p,
         names.SEED: sampling.seed,
         names.FREQUENCY_PENALTY: sampling.frequency_penalty,
         names.PRESENCE_PENALTY: sampling.presence_penalty,
-        names.STOP: conversation.stop or None,
+        names.STOP: stop or None,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    return {
+        names.OPERATION: names.CHAT,
+        **tracing.where(model),
+        names.REQUEST_MODEL: model.vendor_model,
+        names.REQUEST_STREAM: stream,
+        names.MODEL: model.name,
+        **{name: value for name, value in given.items() if value is not None},
+    }
+
+
+def _of_end(summary: Summary, *, stream: bool) -> dict[str, Value]:
+    """Tells what a completion came to."""
+    model = summary.answered_by or summary.decision.selected
+    told: dict[str, Value] = {
+        names.RESPONSE_ID: summary.completion_id,
+        names.COMPLETION_ID: summary.completion_id,
+        names.DECISION_ID: summary.decision.decision_id,
+        names.PRICE_BOOK: summary.decision.price_book_version,
+        names.OUTCOME: summary.outcome.value,
+        names.ATTEMPTS: len(summary.attempts),
+        names.COST_USD: summary.cost.total_nano / NANO,
+        names.COST_NANO_USD: summary.cost.total_nano,
+        names.USAGE_SOURCE: summary.usage.source.value,
+        **_tokens(summary.usage),
+    }
+    if summary.attempts:
+        told[names.RESPONSE_MODEL] = summary.reported_model or model.vendor_model
+    if summary.finish_reason is not None:
+        told[names.FINISH_REASONS] = (summary.finish_reason.value,)
+    if stream and summary.time_to_first_token is not None:
+        told[names.TIME_TO_FIRST_CHUNK] = summary.time_to_first_token
+    return told
 
 
 def _tokens(usage: Usage) -> dict[str, int]:
@@ -163,10 +164,30 @@ def _tokens(usage: Usage) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count or name in always}
 
 
+def _of_attempt(tracing: Tracing, model: Model, number: int) -> dict[str, Value]:
+    """Tells what an attempt is made at."""
+    told: dict[str, Value] = {
+        names.HTTP_METHOD: POST,
+        **tracing.where(model),
+        names.MODEL: model.name,
+        names.ATTEMPT_NUMBER: number,
+    }
+    if number > 1:
+        told[names.HTTP_RESENDS] = number - 1
+    return told
+
+
 def _end_attempt(span: LiveSpan, attempt: Attempt) -> None:
+    span.tell(partial(_of_attempts_end, attempt))
+    if attempt.failure_class is not None:
+        span.fail(str(attempt.http_status or attempt.failure_class.value))
+    span.end(span.began_ns + round(attempt.duration * NANO))
+
+
+def _of_attempts_end(attempt: Attempt) -> dict[str, Value]:
+    """Tells what an attempt came to."""
     failure, status = attempt.failure_class, attempt.http_status
-    told = span.attributes
-    told[names.OUTCOME] = attempt.outcome.value
+    told: dict[str, Value] = {names.OUTCOME: attempt.outcome.value}
     if not status and failure is None and attempt.outcome is not Outcome.CANCELLED:
         # No adapter goes on with an answer of another status.
         status = 200
@@ -176,8 +197,7 @@ def _end_attempt(span: LiveSpan, attempt: Attempt) -> None:
         told[names.FAILURE_CLASS] = failure.value
         if attempt.vendor_code:
             told[names.VENDOR_CODE] = attempt.vendor_code
-        span.fail(str(attempt.http_status or failure.value))
-    span.end(span.began_ns + round(attempt.duration * NANO))
+    return told
 
 
 def side_span(tracing: Tracing, parent: LiveSpan, side: SideCall) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from opentelemetry.sdk.environment_variables import (
 )
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -61,7 +62,24 @@ def open_spans(resource: Resource, version: str, environment: Mapping[str, str])
         environment, OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT, NO_LIMIT
     )
     queue = spans_to(exporter.send, told, version, rules)
-    return Spans(provider.sampler, provider.id_generator, queue, extract, longest), exporter
+    sampler = provider.sampler
+    return Spans(sampler, provider.id_generator, queue, extract, longest, below_of(sampler)), exporter
+
+
+def below_of(sampler: Sampler) -> int | None:
+    """Tells below which number an id must end for a trace that begins here to be sampled; None: the sampler knows.
+
+    As the samplers of the standard have it (https://opentelemetry.io/docs/specs/otel/trace/sdk/#traceidratiobased).
+    """
+    root: object = sampler
+    if type(sampler).should_sample is ParentBased.should_sample:
+        # It asks its root about a trace that begins here, and about no other.
+        root = getattr(sampler, "_root", None)
+    if root is ALWAYS_OFF:
+        return 0
+    if root is ALWAYS_ON:
+        return TraceIdRatioBased.TRACE_ID_LIMIT + 1
+    return root.bound if type(root) is TraceIdRatioBased else None
 
 
 def _number(environment: Mapping[str, str], name: str, usual: int) -> int:
