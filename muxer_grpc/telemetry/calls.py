@@ -21,7 +21,7 @@ from muxer_grpc.domain.tenancy import Principal
 from muxer_grpc.telemetry import names
 from muxer_grpc.telemetry.completions import CompletionMetrics, CompletionSpans, Tracing, side_span
 from muxer_grpc.telemetry.content import may_be_captured
-from muxer_grpc.telemetry.instruments import Instruments
+from muxer_grpc.telemetry.instruments import Instruments, SpanEnd
 from muxer_grpc.telemetry.logs import TRACE, CallLine
 from muxer_grpc.telemetry.span_wire import Value
 from muxer_grpc.telemetry.spans import PARENT, STATE, LiveSpan
@@ -101,9 +101,9 @@ class FollowedCompletion:
     def ended(self, summary: Summary, answer: Completion | None) -> None:
         """Ends the spans, and measures."""
         self._call.summary = summary
-        ids = None if self._spans is None else self._spans.ended(summary, answer)
+        span = None if self._spans is None else self._spans.ended(summary, answer)
         if self._metrics is not None:
-            self._metrics.ended(summary, ids, stream=self._stream)
+            self._metrics.ended(summary, span, stream=self._stream)
 
 
 class CallTelemetry:
@@ -119,6 +119,7 @@ class CallTelemetry:
     ) -> None:
         self._tracing = tracing
         self._writes_lines = writes_lines
+        self._instruments = instruments
         self._metrics = None
         if instruments is not None:
             self._metrics = CompletionMetrics(instruments, profile or names.Profile())
@@ -143,18 +144,21 @@ class CallTelemetry:
 
     def decided(self, decision: Decision, seconds: float) -> None:
         """Measures a decision."""
-        if self._metrics is not None:
-            strategy = decision.strategy
-            self._decide.record((strategy,), seconds)
-            self._decisions.add((strategy, decision.classification.intent.value, decision.selected.name))
+        if self._instruments is not None:
+            self._instruments.later(partial(self._measure_decision, decision, seconds))
+
+    def _measure_decision(self, decision: Decision, seconds: float) -> None:
+        strategy = decision.strategy
+        self._decide.record((strategy,), seconds)
+        self._decisions.add((strategy, decision.classification.intent.value, decision.selected.name))
 
     def asked(self, parent: LiveSpan | None, side: SideCall) -> None:
         """Tells of a model that helped to decide, in a GenAI span of its own."""
-        ids = None
+        span = None
         if self._tracing is not None and parent is not None:
-            ids = side_span(self._tracing, parent, side)
+            span = side_span(self._tracing, parent, side)
         if self._metrics is not None:
-            self._metrics.asked(side, ids)
+            self._metrics.asked(side, span)
 
     def completion_began(
         self, call: CallRecord, conversation: Conversation, decision: Decision, *, stream: bool
@@ -175,18 +179,20 @@ class CallTelemetry:
         if not isinstance(trace, CallRecord):
             return
         seconds = time.perf_counter() - trace.began
-        ids, span = None, trace.span
+        sent, span = None, trace.span
         # What a caller is told as the reason: a cut off stream too is one to it.
         error_type = end.reason if end.code != "OK" else ""
         if span is not None:
-            ids = (span.trace_id, span.span_id)
-            _end_span(span, end, error_type)
-        if self._metrics is not None:
-            self._durations.record((names.GRPC, trace.method, end.code, error_type), seconds, ids)
-            if error_type:
-                self._refusals.add((error_type,))
+            sent = _end_span(span, end, error_type)
+        if self._instruments is not None:
+            self._instruments.later(partial(self._measure, trace.method, end.code, error_type, seconds, sent))
         if self._writes_lines:
             self._write(trace, end, seconds)
+
+    def _measure(self, method: str, code: str, error_type: str, seconds: float, span: SpanEnd | None) -> None:
+        self._durations.record((names.GRPC, method, code, error_type), seconds, span)
+        if error_type:
+            self._refusals.add((error_type,))
 
     def _write(self, call: CallRecord, end: CallEnd, seconds: float) -> None:
         level = logging.INFO
@@ -217,12 +223,12 @@ def _of_decision(decision: Decision, seconds: float) -> dict[str, Value]:
     }
 
 
-def _end_span(span: LiveSpan, end: CallEnd, error_type: str) -> None:
+def _end_span(span: LiveSpan, end: CallEnd, error_type: str) -> SpanEnd:
     span.attributes[names.RPC_STATUS] = end.code
     if error_type:
         span.attributes[names.ERROR_TYPE] = error_type
     span.failed = end.code in ERROR_CODES
-    span.end()
+    return span.end()
 
 
 def _line(call: CallRecord, end: CallEnd, seconds: float) -> dict[str, Any]:

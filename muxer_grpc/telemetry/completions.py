@@ -18,7 +18,7 @@ from muxer_grpc.domain.money import Usage, UsageSource
 from muxer_grpc.domain.observing import NO_HEADERS, Headers, SideCall
 from muxer_grpc.telemetry import names
 from muxer_grpc.telemetry.content import input_messages, output_messages
-from muxer_grpc.telemetry.instruments import Instruments
+from muxer_grpc.telemetry.instruments import Instruments, SpanEnd
 from muxer_grpc.telemetry.span_wire import Value
 from muxer_grpc.telemetry.spans import LiveSpan, Spans
 
@@ -76,8 +76,8 @@ class CompletionSpans:
         span.tell(partial(_of_attempt, self._tracing, model, number))
         return span.headers() if model.provider in self._tracing.propagating else NO_HEADERS
 
-    def ended(self, summary: Summary, answer: Completion | None) -> tuple[int, int] | None:
-        """Ends all spans; gives the ids of the completion's own."""
+    def ended(self, summary: Summary, answer: Completion | None) -> SpanEnd:
+        """Ends all spans; gives the end of the completion's own."""
         for attempt in summary.attempts:
             span = self._attempts.pop(attempt.number, None)
             if span is not None:
@@ -92,8 +92,7 @@ class CompletionSpans:
         if summary.error is not None or summary.outcome is Outcome.FAILED:
             reason = summary.error_reason
             own.fail("failed" if reason is None else reason.value)
-        own.end()
-        return own.trace_id, own.span_id
+        return own.end()
 
 
 def _of_request(
@@ -200,8 +199,8 @@ def _of_attempts_end(attempt: Attempt) -> dict[str, Value]:
     return told
 
 
-def side_span(tracing: Tracing, parent: LiveSpan, side: SideCall) -> tuple[int, int]:
-    """Writes the span of a model that helped to decide; gives its ids."""
+def side_span(tracing: Tracing, parent: LiveSpan, side: SideCall) -> SpanEnd:
+    """Makes the span of a model that helped to decide; gives its end."""
     model = side.model
     span = parent.child(
         f"{names.CHAT} {model.vendor_model}",
@@ -220,14 +219,14 @@ def side_span(tracing: Tracing, parent: LiveSpan, side: SideCall) -> tuple[int, 
     span.began_ns -= round(side.seconds * NANO)
     if side.failure:
         span.fail(side.failure)
-    span.end()
-    return span.trace_id, span.span_id
+    return span.end()
 
 
 class CompletionMetrics:
     """Measures completions when they end."""
 
     def __init__(self, instruments: Instruments, profile: names.Profile) -> None:
+        self._later = instruments.later
         histograms, counters = instruments.histograms, instruments.counters
         old, new = profile.v1_41, profile.latest
         durations = ((names.OPERATION_DURATION, old), (names.LATEST_DURATION, new))
@@ -241,8 +240,11 @@ class CompletionMetrics:
         self._cost = counters[names.COST.name]
         self._tokens = counters[names.TOKENS.name]
 
-    def ended(self, summary: Summary, span: tuple[int, int] | None, *, stream: bool) -> None:
-        """Takes a completion that ended; `span` holds the ids of its span, where it is sampled."""
+    def ended(self, summary: Summary, span: SpanEnd | None, *, stream: bool) -> None:
+        """Takes a completion that ended, with the end of its span where it is sampled."""
+        self._later(partial(self._measure, summary, span, stream=stream))
+
+    def _measure(self, summary: Summary, span: SpanEnd | None, *, stream: bool) -> None:
         model = summary.answered_by or summary.decision.selected
         provider, vendor_model = model.provider, model.vendor_model
         intent = summary.decision.classification.intent.value
@@ -263,7 +265,7 @@ class CompletionMetrics:
         if summary.usage.source is not UsageSource.NONE:
             self._count(summary.usage, provider, model, values)
 
-    def asked(self, side: SideCall, span: tuple[int, int] | None) -> None:
+    def asked(self, side: SideCall, span: SpanEnd | None) -> None:
         """Takes a model that helped to decide."""
         model = side.model
         values = (names.CHAT, model.provider, model.vendor_model)

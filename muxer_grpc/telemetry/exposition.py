@@ -49,6 +49,7 @@ def _otlp_metrics(instruments: Instruments, now_ns: int) -> Iterator[OtlpMetric]
     def points(metric: Metric, cells: Iterable[tuple[Values, float]]) -> list[NumberDataPoint]:
         return [NumberDataPoint(attributes_of(metric, values), began, now_ns, value) for values, value in cells]
 
+    instruments.catch_up()
     for histogram in instruments.histograms.values():
         metric = histogram.metric
         if histogram.cells:
@@ -109,6 +110,7 @@ class PrometheusCollector:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         fixed = tuple(self._labels)
+        self._instruments.catch_up()
         for histogram in self._instruments.histograms.values():
             metric = histogram.metric
             family = HistogramMetricFamily(prometheus_name(metric), metric.description, labels=_labels(metric, fixed))

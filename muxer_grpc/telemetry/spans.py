@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
+from muxer_grpc.telemetry.instruments import SpanEnd
 from muxer_grpc.telemetry.span_wire import Value, envelope, request, span
 
 if TYPE_CHECKING:  # what is not configured is not loaded
@@ -182,10 +183,11 @@ class LiveSpan:
         self.attributes[name] = error_type
         self.failed = True
 
-    def end(self, ended_ns: int | None = None) -> None:
+    def end(self, ended_ns: int | None = None) -> SpanEnd:
         """Ends the span, now or at a time."""
         self._ended_ns = time.time_ns() if ended_ns is None else ended_ns
         self._spans.queue.put(self)
+        return SpanEnd(self.trace_id, self.span_id, self._ended_ns)
 
     def written(self) -> bytes:
         """Writes the span, which has ended."""
