@@ -66,14 +66,15 @@ class CompletionSpans:
         self._span = parent.child(f"{names.CHAT} {model.vendor_model}")
         # Not the conversation itself, which may be large: this is kept until the span is written.
         asked = (conversation.max_output_tokens, conversation.sampling, conversation.stop)
-        self._span.tell(partial(_of_request, tracing, model, asked, stream=stream))
+        key = (_of_request, model.provider, model.name, model.vendor_model, asked, stream)
+        self._span.tell(partial(_of_request, tracing, model, asked, stream=stream), key)
         if captures:
             self._span.attributes[names.INPUT_MESSAGES] = input_messages(conversation)
 
     def attempt_began(self, number: int, model: Model) -> Headers:
         """Begins the span of an attempt; gives the headers that carry it, for a provider that may have them."""
         span = self._attempts[number] = self._span.child(POST)
-        span.tell(partial(_of_attempt, self._tracing, model, number))
+        span.tell(partial(_of_attempt, self._tracing, model, number), (_of_attempt, model.provider, model.name, number))
         return span.headers() if model.provider in self._tracing.propagating else NO_HEADERS
 
     def ended(self, summary: Summary, answer: Completion | None) -> SpanEnd:
@@ -177,7 +178,8 @@ def _of_attempt(tracing: Tracing, model: Model, number: int) -> dict[str, Value]
 
 
 def _end_attempt(span: LiveSpan, attempt: Attempt) -> None:
-    span.tell(partial(_of_attempts_end, attempt))
+    key = (_of_attempts_end, attempt.outcome, attempt.failure_class, attempt.http_status, attempt.vendor_code)
+    span.tell(partial(_of_attempts_end, attempt), key)
     if attempt.failure_class is not None:
         span.fail(str(attempt.http_status or attempt.failure_class.value))
     span.end(span.began_ns + round(attempt.duration * NANO))

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased,
 from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from muxer_grpc.telemetry.span_wire import Attributes
 from muxer_grpc.telemetry.spans import NO_LIMIT, Caller, QueueRules, Spans, spans_to
 
 # Trace context alone, whatever else is set: baggage of callers is not for third parties.
@@ -63,7 +64,7 @@ def open_spans(resource: Resource, version: str, environment: Mapping[str, str])
     )
     queue = spans_to(exporter.send, told, version, rules)
     sampler = provider.sampler
-    return Spans(sampler, provider.id_generator, queue, extract, longest, below_of(sampler)), exporter
+    return Spans(sampler, provider.id_generator, queue, extract, Attributes(longest), below_of(sampler)), exporter
 
 
 def below_of(sampler: Sampler) -> int | None:

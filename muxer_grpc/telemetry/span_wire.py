@@ -8,8 +8,7 @@ are those that the packaged messages parse; a test holds them side by side.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
 
 from muxer_grpc.telemetry.names import UNIQUE
@@ -30,6 +29,7 @@ _U64 = struct.Struct("<Q")
 _U32 = struct.Struct("<I")
 _F64 = struct.Struct("<d")
 _MOST_KEPT = 4_096
+_LOW_64 = (1 << 64) - 1
 
 K = TypeVar("K")
 
@@ -66,42 +66,48 @@ def _text(text: str, longest: int) -> bytes:
     return text[:longest].encode(errors="replace")
 
 
-class _Attributes:
+class Attributes:
     """Writes attributes under a tag, texts cut after so many characters.
 
     What was written is kept as far as it comes again: pairs of models, outcomes and so on whole; of numbers, and of
     texts that come once, what stands before them.
     """
 
-    def __init__(self, longest: int, tag: bytes) -> None:
+    def __init__(self, longest: int, tag: bytes = ATTRIBUTE) -> None:
         self._longest = longest
         self._tag = tag
         self._pairs: dict[tuple[str, Repeated], bytes] = {}
         # By the name, the kind of value, and how many bytes it takes.
         self._heads: dict[tuple[str, bytes, int], bytes] = {}
+        self._blocks: dict[Hashable, bytes] = {}
 
     def write(self, pairs: Mapping[str, Value]) -> bytes:
         """Writes attributes one after another."""
         known, heads = self._pairs.get, self._heads.get
         written: list[bytes] = []
         for name, value in pairs.items():
-            if isinstance(value, float):
-                written.append(heads((name, DOUBLE, 8)) or self._write_head(name, DOUBLE, 8))
-                written.append(_F64.pack(value))
-            elif isinstance(value, int) and not isinstance(value, bool):
-                number = varint(value & 0xFFFFFFFFFFFFFFFF)
+            kind = type(value)
+            if kind is int:
+                number = varint(value & _LOW_64)  # type: ignore[operator]
                 length = len(number)
                 written.append(heads((name, INT, length)) or self._write_head(name, INT, length))
                 written.append(number)
-            elif isinstance(value, str) and name in UNIQUE:
-                text = _text(value, self._longest)
+            elif kind is float:
+                written.append(heads((name, DOUBLE, 8)) or self._write_head(name, DOUBLE, 8))
+                written.append(_F64.pack(value))
+            elif kind is str and name in UNIQUE:
+                text = _text(value, self._longest)  # type: ignore[arg-type]
                 length = len(text)
                 written.append(heads((name, STRING, length)) or self._write_head(name, STRING, length))
                 written.append(text)
             else:
-                key = (name, value)
+                key: tuple[str, Repeated] = (name, value)  # type: ignore[assignment]
                 written.append(known(key) or self._write_pair(key))
         return b"".join(written)
+
+    def block(self, key: Hashable, pairs: Callable[[], Mapping[str, Value]]) -> bytes:
+        """Writes attributes that a key says all of: those of a key are asked for once."""
+        return self._blocks.get(key) or _kept(self._blocks, key, self.write(pairs()))
 
     def _write_head(self, name: str, kind: bytes, length: int) -> bytes:
         opening = kind + varint(length) if kind == STRING else kind
@@ -126,29 +132,21 @@ def _kept(known: dict[K, bytes], key: K, written: bytes) -> bytes:
     return written
 
 
-@lru_cache(16)
-def _attributes(longest: int, tag: bytes) -> _Attributes:
-    return _Attributes(longest, tag)
-
-
-def attributes(pairs: Mapping[str, Value], longest: int, tag: bytes = ATTRIBUTE) -> bytes:
-    """Writes attributes; texts are cut after so many characters."""
-    return _attributes(longest, tag).write(pairs)
-
-
 def span(
     ids: tuple[int, int, int],
     name: str,
     kind: int,
     times: tuple[int, int],
-    pairs: Mapping[str, Value],
+    attributes: bytes,
     *,
-    longest: int,
     state: str = "",
     remote: bool = False,
     failed: bool = False,
 ) -> bytes:
-    """Writes a span as an entry of ScopeSpans. `ids` are those of the trace, the span and its parent (0: none)."""
+    """Writes a span as an entry of ScopeSpans.
+
+    `ids` are those of the trace, the span and its parent (0: none); `attributes` are written already.
+    """
     trace_id, span_id, parent_id = ids
     content = b"".join(
         (
@@ -165,7 +163,7 @@ def span(
             _U64.pack(times[0]),
             ENDED,
             _U64.pack(times[1]),
-            attributes(pairs, longest),
+            attributes,
             STATUS_ERROR if failed else b"",
             FLAGS,
             _U32.pack(HAS_IS_REMOTE | (IS_REMOTE if remote else 0)),
@@ -176,7 +174,7 @@ def span(
 
 def envelope(resource: Mapping[str, Value], scope: str, version: str) -> tuple[bytes, bytes]:
     """Writes what stands around the spans of a request: the resource, and the beginning of its ScopeSpans."""
-    own = sized(b"\x0a", attributes(resource, 1 << 20, b"\x0a"))
+    own = sized(b"\x0a", Attributes(1 << 20, b"\x0a").write(resource))
     return own, sized(b"\x0a", sized(b"\x0a", scope.encode()) + sized(b"\x12", version.encode()))
 
 

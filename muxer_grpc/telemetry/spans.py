@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from muxer_grpc.telemetry.instruments import SpanEnd
-from muxer_grpc.telemetry.span_wire import Value, envelope, request, span
+from muxer_grpc.telemetry.span_wire import Attributes, Value, envelope, request, span
 
 if TYPE_CHECKING:  # what is not configured is not loaded
     from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -154,7 +154,7 @@ class LiveSpan:
         self.attributes = attributes
         self.began_ns = time.time_ns()
         self._ended_ns = 0
-        self._later: list[Later] = []
+        self._later: list[tuple[Later, Hashable]] = []
         self.failed = False
         self.span_id = spans.ids.generate_span_id()
         self._parent_id, self._remote = 0, False
@@ -167,9 +167,12 @@ class LiveSpan:
         """Begins a span of something that is called for this one."""
         return LiveSpan(self._spans, name, CLIENT, {} if attributes is None else attributes, self)
 
-    def tell(self, later: Later) -> None:
-        """Adds attributes that are asked for when the span is written: of what does not change until then."""
-        self._later.append(later)
+    def tell(self, later: Later, key: Hashable = None) -> None:
+        """Adds attributes that are asked for when the span is written: of what does not change until then.
+
+        With a key that says all that they depend on, they are written once for all spans.
+        """
+        self._later.append((later, key))
 
     def headers(self) -> Mapping[str, str]:
         """Gives the headers that carry the span on (https://www.w3.org/TR/trace-context/)."""
@@ -191,16 +194,16 @@ class LiveSpan:
 
     def written(self) -> bytes:
         """Writes the span, which has ended."""
-        attributes = self.attributes
-        for later in self._later:
-            attributes.update(later())
+        writer = self._spans.writer
+        attributes = [writer.write(self.attributes)]
+        for later, key in self._later:
+            attributes.append(writer.write(later()) if key is None else writer.block(key, later))
         return span(
             (self.trace_id, self.span_id, self._parent_id),
             self.name,
             self.kind,
             (self.began_ns, self._ended_ns),
-            attributes,
-            longest=self._spans.longest,
+            b"".join(attributes),
             state=self.state,
             remote=self._remote,
             failed=self.failed,
@@ -220,7 +223,7 @@ class Caller:
 
 @dataclass(slots=True)
 class Spans:
-    """Begins spans. `extract` reads who called from headers; `longest` bounds a text, in characters.
+    """Begins spans. `extract` reads who called from headers; `writer` writes their attributes.
 
     `below` is set where of calls that belong to no trace those are sampled whose id ends with a lower number: then the
     sampler, which takes 12 µs to say so, is not asked about them.
@@ -230,7 +233,7 @@ class Spans:
     ids: IdGenerator
     queue: SpanQueue
     extract: Callable[[Mapping[str, str]], Caller | None]
-    longest: int = NO_LIMIT
+    writer: Attributes = field(default_factory=lambda: Attributes(NO_LIMIT))
     below: int | None = None
 
     def server(self, name: str, carried: Mapping[str, str], attributes: dict[str, Value]) -> LiveSpan | None:

@@ -36,7 +36,9 @@ def value_of(pair: KeyValue) -> Any:
 
 
 def attributes(pairs: Any) -> dict[str, Any]:
-    return {pair.key: value_of(pair) for pair in pairs}
+    found = {pair.key: value_of(pair) for pair in pairs}
+    assert len(found) == len(pairs), "a name comes once"
+    return found
 
 
 @dataclass
