@@ -160,14 +160,19 @@ def rows(to: Servers) -> list[Row]:
 
 
 def lone_callers(to: Servers) -> list[Alone]:
-    """Lists what a lone caller waits for: a service without accounts, and those that keep them."""
+    """Lists what a lone caller waits for: a service without accounts, and those that keep them; bare ones first."""
     complete = muxer_service_pb2.CompleteRequest(spec=request()).SerializeToString()
-    found = {"without accounts": to.unaccounted, "on SQLite": to.twenty, "on PostgreSQL": to.shared}
-    return [
-        Alone(f"Complete {where}", partial(load.alone, server, f"{SERVICE}Complete", complete))
-        for where, server in found.items()
-        if server is not None
+    bare, ours = "bare grpc.aio + aiohttp", "Complete without accounts"
+    found = [
+        Alone(bare, partial(load.alone, to.floor, "/bare.Bare/Call", complete)),
+        Alone("the same with two bare commits", partial(load.alone, to.floor, "/bare.Bare/Booked", complete), bare),
+        Alone(ours, partial(load.alone, to.unaccounted, f"{SERVICE}Complete", complete)),
     ]
+    for where, server in (("SQLite", to.twenty), ("PostgreSQL", to.shared)):
+        if server is not None:
+            measure = partial(load.alone, server, f"{SERVICE}Complete", complete)
+            found.append(Alone(f"Complete on {where}", measure, ours, accounts.GOAL_ADDED_US))
+    return found
 
 
 def shown(found: list[Row], cold: float, resident: float) -> Table:
@@ -197,15 +202,18 @@ def shown(found: list[Row], cold: float, resident: float) -> Table:
 
 def alone_shown(found: list[Alone]) -> Table:
     """Shows what the two commits of an account add where nothing else is done at the time."""
-    without, *accounted = found
+    by_name = {each.name: each for each in found}
     table = Table(title="A lone caller; medians of the rounds", title_justify="left", box=None, pad_edge=False)
     for column in ("", "p50 µs", "added by two commits", "goal", ""):
         table.add_column(column, justify="left" if not column else "right")
-    table.add_row(without.name, f"{without.p50_us:,.0f}")
-    for each in accounted:
-        added = each.added_us(without)
-        met = "met" if added < accounts.GOAL_ADDED_US else "missed"
-        table.add_row(each.name, f"{each.p50_us:,.0f}", f"{added:,.0f}", f"{accounts.GOAL_ADDED_US:,.0f}", met)
+    for each in found:
+        added, goal, met = "", "", ""
+        if each.beside:
+            more = each.added_us(by_name[each.beside])
+            added = f"{more:,.0f}"
+            if each.goal_us:
+                goal, met = f"{each.goal_us:,.0f}", "met" if more < each.goal_us else "missed"
+        table.add_row(each.name, f"{each.p50_us:,.0f}", added, goal, met)
     return table
 
 
@@ -262,7 +270,7 @@ def main() -> None:
         "classified_per_second": classified,
         "rows": {row.name: [asdict(each) for each in row.rounds] for row in found},
         "alone_us": {each.name: each.rounds for each in lone},
-        "telemetry": {each.name: [asdict(one) for one in each.rounds] for each in telemetry},
+        "telemetry": {each.name: each.rounds for each in telemetry},
     }
     arguments.output.write_text(json.dumps(result, indent=2) + "\n")
 

@@ -50,10 +50,15 @@ def _on_core_of_load(start: Callable[[], PostgresServer]) -> PostgresServer:
 
 @dataclass
 class Alone:
-    """The median time of a call of a lone caller in microseconds, round by round; `measure` makes a round."""
+    """The median time of a call of a lone caller in microseconds, round by round; `measure` makes a round.
+
+    `beside` names the row that does the same without commits.
+    """
 
     name: str
     measure: Callable[[float], float]
+    beside: str = ""
+    goal_us: float = 0.0
     rounds: list[float] = field(default_factory=list)
 
     @property

@@ -1,7 +1,8 @@
 """What the libraries alone can do: the bare servers that ours is measured against.
 
 `echo` answers with the request's bytes. `call` makes one plain aiohttp call upstream and answers with bytes of the size
-of our reply. `stream` forwards each event of an upstream's stream as a message of its own.
+of our reply. `booked` does so between two durable commits. `stream` forwards each event of an upstream's stream as a
+message of its own.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import gc
 import json
 from collections.abc import AsyncGenerator
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import grpc
 import grpc.aio
 import uvloop
+
+from tests.bench.commits import TwoCommits
 
 OPTIONS = [("grpc.so_reuseport", 0)]
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -28,7 +32,7 @@ def upstream_body(model: str, *, stream: bool) -> bytes:
 
 
 class Bare:
-    """The three bare methods."""
+    """The bare methods."""
 
     def __init__(self, upstream: str, reply_bytes: int) -> None:
         self._url = f"{upstream}/chat/completions"
@@ -36,6 +40,7 @@ class Bare:
         self._unary = upstream_body("plain", stream=False)
         self._stream = upstream_body("tokens-200", stream=True)
         self._session: aiohttp.ClientSession | None = None
+        self._commits: TwoCommits | None = None
 
     def session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -51,6 +56,15 @@ class Bare:
             json.loads(await reply.read())
         return self._reply
 
+    async def booked(self, request: bytes, context: Context) -> bytes:
+        if self._commits is None:
+            self._commits = TwoCommits("bare.db")
+        name = uuid4().hex
+        await self._commits.promise(name)
+        reply = await self.call(request, context)
+        await self._commits.settle(name)
+        return reply
+
     async def stream(self, _request: bytes, _context: Context) -> AsyncGenerator[bytes, None]:
         headers = {"content-type": "application/json"}
         async with self.session().post(self._url, data=self._stream, headers=headers) as reply:
@@ -65,6 +79,7 @@ async def serve(upstream: str, reply_bytes: int) -> None:
     server = grpc.aio.server(options=OPTIONS)
     methods = {
         "Echo": grpc.unary_unary_rpc_method_handler(bare.echo),
+        "Booked": grpc.unary_unary_rpc_method_handler(bare.booked),
         "Call": grpc.unary_unary_rpc_method_handler(bare.call),
         "Stream": grpc.unary_stream_rpc_method_handler(bare.stream),
     }

@@ -10,14 +10,16 @@ import json
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,6 +32,7 @@ from tests.bench.processes import LOAD_CORE, ROOT, Server, environment
 
 CONNECTIONS = 8
 CONCURRENT = 64
+TURN_SECONDS = 0.5
 # Of a message on the wire; and the bytes that the smallest right answer has more than.
 FRAME_HEAD, LEAST_REPLY = 5, 100
 
@@ -69,17 +72,62 @@ def alone(server: Server, method: str, message: bytes, seconds: float) -> float:
         return median(int(line.split()[2]) for line in Path(log.name).read_text().splitlines())
 
 
+def in_turns(servers: Sequence[Server], method: str, message: bytes, seconds: float) -> list[float]:
+    """Drives a unary method of several servers for so long each; gives the CPU of each per call in microseconds.
+
+    They take turns of half a second: so what the machine does meanwhile, by which its speed changes by a third within
+    seconds, meets them all alike. It is the load that waits for its turn, since a server that is stopped is late.
+    """
+    options = ["-c", str(CONNECTIONS), "-m", str(CONCURRENT // CONNECTIONS)]
+    with ExitStack() as stack:
+        for server in servers:
+            stack.enter_context(server.awake())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        before = [server.cpu_seconds() for server in servers]
+        loads = [
+            subprocess.Popen(
+                _command(server, method, message, seconds * len(servers), options, folder / str(number)),
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for number, server in enumerate(servers)
+        ]
+        turns = cycle(loads)
+        for waiting in loads:
+            waiting.send_signal(signal.SIGSTOP)
+        ends = time.perf_counter() + seconds * len(servers)
+        while time.perf_counter() < ends - TURN_SECONDS:
+            running = next(turns)
+            running.send_signal(signal.SIGCONT)
+            time.sleep(TURN_SECONDS)
+            running.send_signal(signal.SIGSTOP)
+        for waiting in loads:
+            waiting.send_signal(signal.SIGCONT)
+        done = [_done(load.communicate()[0]) for load in loads]
+        used = [server.cpu_seconds() - was for server, was in zip(servers, before, strict=True)]
+    return [each / calls * 1e6 for each, calls in zip(used, done, strict=True)]
+
+
 def _h2load(server: Server, method: str, message: bytes, seconds: float, options: list[str]) -> int:
     """Runs h2load; gives how many calls succeeded, which all must have."""
     with tempfile.TemporaryDirectory() as folder:
-        body = Path(folder) / "body"
-        body.write_bytes(struct.pack(">BI", 0, len(message)) + message)
-        command = [
-            *("taskset", "-c", str(LOAD_CORE), "h2load", f"--duration={max(1, round(seconds))}", *options),
-            *("-d", str(body), "-H", "content-type: application/grpc", "-H", "te: trailers"),
-            f"http://{server.target}{method}",
-        ]
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        command = _command(server, method, message, seconds, options, Path(folder) / "body")
+        return _done(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def _command(
+    server: Server, method: str, message: bytes, seconds: float, options: list[str], body: Path
+) -> Sequence[str]:
+    body.write_bytes(struct.pack(">BI", 0, len(message)) + message)
+    return [
+        *("taskset", "-c", str(LOAD_CORE), "h2load", f"--duration={max(1, round(seconds))}", *options),
+        *("-d", str(body), "-H", "content-type: application/grpc", "-H", "te: trailers"),
+        f"http://{server.target}{method}",
+    ]
+
+
+def _done(output: str) -> int:
+    """Reads from what h2load tells how many calls succeeded, which all must have."""
     found = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", output)
     data = re.search(r"\((\d+)\) data\n", output)
     assert found is not None and data is not None, output
