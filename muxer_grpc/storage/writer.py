@@ -35,7 +35,7 @@ MOST_IN_A_BATCH = 256
 # that were posted together go on together, through the same code, which is in the processor's caches then. With 64
 # callers on a busy core a completion takes a fifth less of it than where eight milliseconds are the most.
 FEW, GATHER_EACH = 4, 0.0005
-GATHER_LOOK, GATHER_MOST = 0.002, 0.025
+GATHER_LOOK, GATHER_MOST = 0.002, 0.040
 # How often it is looked for those who have waited too long, in seconds.
 WATCH_SECONDS = 0.1
 # Between attempts at a database that cannot be written, in seconds: doubling from the first to the last.
