@@ -88,6 +88,8 @@ class CompletionSpans:
         self._attempts.clear()
         own = self._span
         own.tell(partial(_of_end, summary, stream=self._stream))
+        ending = _ending_of(summary)
+        own.tell(partial(_of_ending, ending), ending)
         if answer is not None and self._captures:
             own.attributes[names.OUTPUT_MESSAGES] = output_messages(answer, summary.finish_reason)
         if summary.error is not None or summary.outcome is Outcome.FAILED:
@@ -121,47 +123,69 @@ def _of_request(
 
 
 def _of_end(summary: Summary, *, stream: bool) -> dict[str, Value]:
-    """Tells what a completion came to."""
-    model = summary.answered_by or summary.decision.selected
+    """Tells what a completion came to, as far as it differs from others."""
     told: dict[str, Value] = {
         names.RESPONSE_ID: summary.completion_id,
         names.COMPLETION_ID: summary.completion_id,
         names.DECISION_ID: summary.decision.decision_id,
-        names.PRICE_BOOK: summary.decision.price_book_version,
-        names.OUTCOME: summary.outcome.value,
-        names.ATTEMPTS: len(summary.attempts),
         names.COST_USD: summary.cost.total_nano / NANO,
         names.COST_NANO_USD: summary.cost.total_nano,
-        names.USAGE_SOURCE: summary.usage.source.value,
         **_tokens(summary.usage),
     }
-    if summary.attempts:
-        told[names.RESPONSE_MODEL] = summary.reported_model or model.vendor_model
-    if summary.finish_reason is not None:
-        told[names.FINISH_REASONS] = (summary.finish_reason.value,)
     if stream and summary.time_to_first_token is not None:
         told[names.TIME_TO_FIRST_CHUNK] = summary.time_to_first_token
     return told
 
 
+# Price book, outcome, how many attempts, where the usage is from, the model that answered, why it stopped.
+_Ending = tuple[str, str, int, str, str, str]
+
+
+def _ending_of(summary: Summary) -> _Ending:
+    """Gives what many completions end with."""
+    model = summary.answered_by or summary.decision.selected
+    return (
+        summary.decision.price_book_version,
+        summary.outcome.value,
+        len(summary.attempts),
+        summary.usage.source.value,
+        (summary.reported_model or model.vendor_model) if summary.attempts else "",
+        "" if summary.finish_reason is None else summary.finish_reason.value,
+    )
+
+
+def _of_ending(ending: _Ending) -> dict[str, Value]:
+    price_book, outcome, attempts, source, model, finish_reason = ending
+    told: dict[str, Value] = {
+        names.PRICE_BOOK: price_book,
+        names.OUTCOME: outcome,
+        names.ATTEMPTS: attempts,
+        names.USAGE_SOURCE: source,
+    }
+    if model:
+        told[names.RESPONSE_MODEL] = model
+    if finish_reason:
+        told[names.FINISH_REASONS] = (finish_reason,)
+    return told
+
+
 def _tokens(usage: Usage) -> dict[str, int]:
     """Counts tokens under the standard names; what was only estimated stays under our own."""
-    written = usage.cache_write_tokens + usage.cache_write_1h_tokens
-    counts = {
-        names.INPUT_TOKENS: usage.all_input_tokens,
-        names.OUTPUT_TOKENS: usage.all_output_tokens,
-        names.CACHE_READ_TOKENS: usage.cached_input_tokens,
-        # The one is the name of v1.41, the other that which is to come; readers know one of them each.
-        names.CACHE_CREATION_TOKENS: written,
-        names.CACHE_WRITE_TOKENS: written,
-        names.REASONING_TOKENS: usage.reasoning_tokens,
-    }
     if usage.source is UsageSource.NONE:
         return {}
-    if usage.source not in _COUNTED:
-        return {f"{names.OWN}{name.removeprefix('gen_ai.')}": count for name, count in counts.items() if count}
-    always = (names.INPUT_TOKENS, names.OUTPUT_TOKENS)
-    return {name: count for name, count in counts.items() if count or name in always}
+    counts = {names.INPUT_TOKENS: usage.all_input_tokens, names.OUTPUT_TOKENS: usage.all_output_tokens}
+    # Most answers have none of these.
+    if usage.cached_input_tokens:
+        counts[names.CACHE_READ_TOKENS] = usage.cached_input_tokens
+    written = usage.cache_write_tokens + usage.cache_write_1h_tokens
+    if written:
+        # The one is the name of v1.41, the other that which is to come; readers know one of them each.
+        counts[names.CACHE_CREATION_TOKENS] = counts[names.CACHE_WRITE_TOKENS] = written
+    if usage.reasoning_tokens:
+        counts[names.REASONING_TOKENS] = usage.reasoning_tokens
+    if usage.source in _COUNTED:
+        return counts
+    return {f"{names.OWN}{name.removeprefix('gen_ai.')}": count for name, count in counts.items() if count}
 
 
 def _of_attempt(tracing: Tracing, model: Model, number: int) -> dict[str, Value]:

@@ -29,7 +29,7 @@ MOST_CELLS = 2_000
 OVERFLOW = "_OTHER"
 # So many things are measured in one go: in the midst of requests the code that does it is never in the processor's
 # caches, and takes two to three times as long.
-TOGETHER = 32
+TOGETHER = 96
 
 
 class SpanEnd(NamedTuple):

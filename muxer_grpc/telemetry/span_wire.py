@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from muxer_grpc.telemetry.names import UNIQUE
@@ -27,6 +28,8 @@ STRING, BOOL, INT, DOUBLE, ARRAY = b"\x0a", b"\x10", b"\x18", b"\x21", b"\x2a"
 HAS_IS_REMOTE, IS_REMOTE = 0x100, 0x200
 _U64 = struct.Struct("<Q")
 _U32 = struct.Struct("<I")
+_FLAGS_OWN = FLAGS + _U32.pack(HAS_IS_REMOTE)
+_FLAGS_REMOTE = FLAGS + _U32.pack(HAS_IS_REMOTE | IS_REMOTE)
 _F64 = struct.Struct("<d")
 _MOST_KEPT = 4_096
 _LOW_64 = (1 << 64) - 1
@@ -156,20 +159,22 @@ def span(
             span_id.to_bytes(8, "big"),
             sized(STATE, state.encode()) if state else b"",
             PARENT + parent_id.to_bytes(8, "big") if parent_id else b"",
-            sized(NAME, name.encode()),
-            KIND,
-            _SMALL[kind],
+            _named(name, kind),
             BEGAN,
             _U64.pack(times[0]),
             ENDED,
             _U64.pack(times[1]),
             attributes,
             STATUS_ERROR if failed else b"",
-            FLAGS,
-            _U32.pack(HAS_IS_REMOTE | (IS_REMOTE if remote else 0)),
+            _FLAGS_REMOTE if remote else _FLAGS_OWN,
         )
     )
     return sized(b"\x12", content)
+
+
+@lru_cache(_MOST_KEPT)
+def _named(name: str, kind: int) -> bytes:
+    return sized(NAME, name.encode()) + KIND + _SMALL[kind]
 
 
 def envelope(resource: Mapping[str, Value], scope: str, version: str) -> tuple[bytes, bytes]:

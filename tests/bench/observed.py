@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from rich.table import Table
@@ -22,15 +22,14 @@ GOALS = {"1.0": 0.12, "0.05": 0.04}
 
 @dataclass
 class Observed:
-    """A service with one kind of telemetry; `goal` is the share of Complete per core that it may cost (0: none is set).
+    """One kind of telemetry; `goal` is the share of Complete per core that it may cost (0: none is set).
 
     `rounds` holds the CPU of a call without telemetry and with it, measured in turns; in microseconds.
     """
 
     name: str
-    server: Server
-    goal: float
-    rounds: list[tuple[float, float]]
+    goal: float = 0.0
+    rounds: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def cpu_us(self) -> float:
@@ -69,25 +68,29 @@ def observed(upstream: str, models: int, receiver: str, ratio: str) -> Iterator[
 
 
 def measure(upstream: str, method: str, message: bytes, rounds: int, seconds: float) -> list[Observed]:
-    """Measures the service with each kind of telemetry beside one without, in turns."""
-    with ExitStack() as stack:
-        receiver = stack.enter_context(sink())
-        off = stack.enter_context(muxer(upstream, 20))
-        metrics = muxer(upstream, 20, MUXER_OPS__LISTEN="127.0.0.1:0")
-        found = [Observed("metrics alone", stack.enter_context(metrics), 0, [])]
-        for ratio, goal in GOALS.items():
-            server = stack.enter_context(observed(upstream, 20, receiver, ratio))
-            found.append(Observed(f"metrics, and traces of a share of {ratio}", server, goal, []))
-        with open(os.devnull, "w") as nowhere:
-            quiet = muxer(upstream, 20, stderr=nowhere, MUXER_LOG__LEVEL="info", MUXER_LOG__FORMAT="json")
-            found.append(Observed("a line for each call", stack.enter_context(quiet), 0, []))
-            for server in (off, *(each.server for each in found)):
-                server.rest()
-            for _ in range(rounds):
-                for each in found:
-                    without, mine = load.in_turns([off, each.server], method, message, seconds)
-                    each.rounds.append((without, mine))
-    return found
+    """Measures the service with each kind of telemetry beside one without, in turns.
+
+    Each round has processes of its own: two of the same program differ by some percent for as long as they live.
+    """
+    found = {"metrics": Observed("metrics alone")}
+    found |= {ratio: Observed(f"metrics, and traces of a share of {ratio}", goal) for ratio, goal in GOALS.items()}
+    found["lines"] = Observed("a line for each call")
+    with sink() as receiver, open(os.devnull, "w") as nowhere:
+        for _ in range(rounds):
+            with ExitStack() as stack:
+                kinds = {
+                    "metrics": muxer(upstream, 20, MUXER_OPS__LISTEN="127.0.0.1:0"),
+                    **{ratio: observed(upstream, 20, receiver, ratio) for ratio in GOALS},
+                    "lines": muxer(upstream, 20, stderr=nowhere, MUXER_LOG__LEVEL="info", MUXER_LOG__FORMAT="json"),
+                }
+                off = stack.enter_context(muxer(upstream, 20))
+                off.rest()
+                for name, kind in kinds.items():
+                    with kind as server:
+                        server.rest()
+                        without, mine = load.in_turns([off, server], method, message, seconds)
+                        found[name].rounds.append((without, mine))
+    return list(found.values())
 
 
 def shown(found: list[Observed]) -> Table:
