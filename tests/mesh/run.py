@@ -187,7 +187,7 @@ async def made(folder: Path, database_url: str, redis_url: str) -> Run:
         stack.push_async_callback(database.aclose)
         provider = await stack.enter_async_context(fake_provider())
         provider.script("delayed", Play(delay=0.15))
-        provider.script("paused", Play(answer=ANSWER, pause=0.03))
+        provider.script("paused", Play(answer=ANSWER, pause=0.15))
         settings = variables(
             database_url,
             f"{provider.url}/v1",
