@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from contextlib import aclosing
 from pathlib import Path
 
 import grpc
@@ -16,9 +17,11 @@ from hypothesis import strategies as st
 from muxer.v1 import catalogue_service_pb2, catalogue_service_pb2_grpc, muxer_service_pb2
 
 from muxer_grpc.domain.completion import TextDelta
+from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.rpc import health_messages
 from muxer_grpc.rpc.calls import CallLimits
 from muxer_grpc.rpc.listener import Listener, ListenerOptions
+from muxer_grpc.rpc.servicers.health import HealthServicer
 from tests.rpc.service import play, running, spec, told
 
 CHECK = "/grpc.health.v1.Health/Check"
@@ -72,6 +75,17 @@ async def test_watch_tells_of_the_drain_and_ends_so_that_the_stop_is_quick() -> 
         assert await watch.read() is grpc.aio.EOF
         async with asyncio.timeout(5):
             await service.data.server.stop(60)
+
+
+async def test_a_drain_that_begins_while_a_status_is_sent_is_told() -> None:
+    health = HealthServicer(["muxer.v1.MuxerService"])
+    health.serve()
+    limit = TimeLimit(asyncio.get_running_loop().time() + 60)
+    async with aclosing(health.watch(health_messages.HealthCheckRequest(), limit)) as replies:
+        told = [(await anext(replies)).status]
+        health.drain()
+        told += [reply.status async for reply in replies]
+    assert told == [health_messages.SERVING, health_messages.NOT_SERVING]
 
 
 async def test_watch_of_an_unknown_service_says_so_and_stays_open() -> None:

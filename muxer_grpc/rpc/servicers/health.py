@@ -69,12 +69,13 @@ class HealthServicer:
         """Gives the status of a service and every change, until the process drains."""
         told: int | None = None
         while True:
-            changed = self._changed
+            # All three are of one moment: a drain that begins while a status is sent is told in the next round.
+            changed, last = self._changed, self._draining
             status = self._statuses.get(request.service, messages.SERVICE_UNKNOWN)
             if status != told:
                 yield messages.HealthCheckResponse(status=status)
                 told = status
-            if self._draining:
+            if last:
                 return
             if changed is self._changed:
                 await changed.wait()
