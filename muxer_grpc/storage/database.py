@@ -11,6 +11,7 @@ import asyncio
 import logging
 import sqlite3
 import sys
+import time
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cache
@@ -34,6 +35,8 @@ _log = logging.getLogger(__name__)
 CLOSE_SECONDS = 2.0
 # A writer waits this long for another process's transaction, in seconds.
 BUSY_SECONDS = 5.0
+# Between two looks at a file that another process is about to change for good, in seconds.
+BUSY_PAUSE_SECONDS = 0.005
 CONNECT_SECONDS = 5
 # What PostgreSQL may take for one statement of ours, in milliseconds, lock waits included.
 STATEMENT_MILLISECONDS = 10_000
@@ -196,7 +199,8 @@ def _prepare_sqlite(engine: Engine) -> None:
         # The driver would begin transactions late and as readers, which fail when they turn writers.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for setting in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000"):
+        _write_ahead(cursor)
+        for setting in ("synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000"):
             cursor.execute(f"PRAGMA {setting}")
         cursor.close()
 
@@ -204,6 +208,27 @@ def _prepare_sqlite(engine: Engine) -> None:
     def begun(connection: Connection) -> None:
         read_only = connection.get_execution_options().get(READ_ONLY)
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Has a file written by way of a log.
+
+    Of several who do so at once with a new file, SQLite refuses some at once instead of having them wait: each could
+    wait for the other (https://www.sqlite.org/c3ref/busy_handler.html).
+    """
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+        else:
+            return
+        if in_greenlet():
+            await_(asyncio.sleep(BUSY_PAUSE_SECONDS))
+        else:
+            time.sleep(BUSY_PAUSE_SECONDS)
 
 
 def told(error: Exception) -> Exception:

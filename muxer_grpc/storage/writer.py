@@ -23,19 +23,13 @@ from muxer_grpc.domain.observing import LedgerObserver
 from muxer_grpc.domain.refusals import StorageUnavailable
 from muxer_grpc.storage.connection import WriterConnection
 from muxer_grpc.storage.database import Database, is_passing
+from muxer_grpc.storage.gathering import let_gather
 from muxer_grpc.storage.posting import Batch, Posted, Postings
 from muxer_grpc.storage.request_ids import known_request
 
 _log = logging.getLogger(__name__)
 
 MOST_IN_A_BATCH = 256
-# How long requests gather while there are several at once, in seconds. Alone, a request is posted at once: the wait
-# would be all that it sees. Few gather so long for each of those before. Many gather for as long as there are more of
-# them each time that is looked, and at most for so long: they wait for their turn on the processor anyway, and those
-# that were posted together go on together, through the same code, which is in the processor's caches then. With 64
-# callers on a busy core a completion takes a fifth less of it than where eight milliseconds are the most.
-FEW, GATHER_EACH = 4, 0.0005
-GATHER_LOOK, GATHER_MOST = 0.002, 0.040
 # How often it is looked for those who have waited too long, in seconds.
 WATCH_SECONDS = 0.1
 # Between attempts at a database that cannot be written, in seconds: doubling from the first to the last.
@@ -196,8 +190,7 @@ class LedgerWriter:
             together = len(self._waiting)
             if self._post_next():
                 pause = FIRST_PAUSE
-                if together > 1:
-                    self._let_gather(together)
+                let_gather(together, self._queue.qsize)
                 continue
             self._give_up()
             if self._waiting:
@@ -208,16 +201,6 @@ class LedgerWriter:
         if self._waiting:
             _log.error("the ledger closes with %d postings unwritten", len(self._waiting))
         self._connection.close()
-
-    def _let_gather(self, together: int) -> None:
-        """Lets requests gather, after so many were posted together."""
-        if together < FEW:
-            time.sleep(together * GATHER_EACH)
-            return
-        until, seen = time.monotonic() + GATHER_MOST, -1
-        while self._queue.qsize() > seen and time.monotonic() < until:
-            seen = self._queue.qsize()
-            time.sleep(GATHER_LOOK)
 
     def _gather(self, *, wait: bool) -> bool:
         """Takes all that is asked for, waiting where there is nothing yet. False: there is no more to do."""

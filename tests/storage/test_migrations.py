@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,25 @@ def test_many_who_migrate_at_once_make_the_tables_once(empty: Database) -> None:
         return await asyncio.gather(*(asyncio.to_thread(migrate, Database(_url(empty))) for _ in range(4)))
 
     assert sorted(asyncio.run(all_at_once())) == [("", NEWEST), *[(NEWEST, NEWEST)] * 3]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_new_file_that_another_writes_for_a_moment_is_waited_for(tmp_path: Path, *, asynchronous: bool) -> None:
+    # SQLite itself refuses at once: who has begun to write may want to write by way of a log as well.
+    database = Database(f"sqlite:///{tmp_path}/new.db")
+    with closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        opened = asyncio.ensure_future(_looked_at(database) if asynchronous else asyncio.to_thread(state_of, database))
+        await asyncio.sleep(0.3)
+        assert not opened.done()
+        other.execute("COMMIT")
+        await opened
+    await database.aclose()
+
+
+async def _looked_at(database: Database) -> None:
+    async with database.read() as connection:
+        await connection.execute(text("SELECT 1"))
 
 
 def _url(database: Database) -> str:
