@@ -206,6 +206,7 @@ async def _serve_until_signal(settings: Settings, ready: Ready, load: Load | Non
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 20)
+        gc.enable()
         admin = () if server.admin is None else server.admin.addresses
         ops = "" if server.ops is None else server.ops.address
         ready(Listening(server.data.addresses, admin, tls=_tls_files(settings) is not None, ops=ops))
@@ -310,6 +311,7 @@ def serve(settings: Settings, ready: Ready | None = None, load: Load | None = No
     if settings.server.workers > 1:
         from muxer_grpc.workers import Supervisor
 
+        gc.enable()
         return Supervisor(settings, ready or _log_ready, load).run()
     return serve_process(settings, ready or _log_ready, load)
 

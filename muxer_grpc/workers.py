@@ -7,6 +7,7 @@ connections over them by SO_REUSEPORT.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import multiprocessing
 import signal
@@ -32,6 +33,8 @@ RESTART_WINDOW_SECONDS = 60.0
 
 def _work(settings: Settings, connection: Connection) -> None:
     """Runs a worker: the whole life of a spawned process."""
+    # As in `muxer serve`.
+    gc.disable()
     from muxer_grpc.server import serve_process
 
     # The supervisor's to hear: what it reads, all workers are sent.

@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from muxer_grpc.rpc import calls
 from muxer_grpc.storage.database import Database
 from tests.services import shared
 from tests.services.postgres import PostgresServer
@@ -17,6 +19,10 @@ from tests.services.server import Session
 # Who runs the tests in the background may have them ignore Ctrl-C, and with them all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# However slow a machine is for a moment, an example is right or wrong.
+settings.register_profile("muxer", deadline=None)
+settings.load_profile("muxer")
 
 pytest_configure = shared.pytest_configure
 
@@ -80,3 +86,13 @@ def own_redis(services: Session) -> Iterator[RedisServer]:
     """Gives a Redis that the test may stop, kill, freeze and start. It runs."""
     with RedisServer(services) as server:
         yield server
+
+
+@pytest.fixture
+def much_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the service end calls long before their deadlines, so that also a stalled caller hears why.
+
+    Of a call's time a tenth is for the work.
+    """
+    monkeypatch.setattr(calls, "REPLY_RESERVE_SECONDS", 60)
+    monkeypatch.setattr(calls, "REPLY_RESERVE_SHARE", 0.9)

@@ -52,12 +52,13 @@ class AlertFeed:
             self._poller = asyncio.create_task(self._poll())
         try:
             while True:
-                changed = self._changed
+                # Of the moment before the look-up: what comes while it goes on, or is told of, is for the next one.
+                changed, last = self._changed, self._closed
                 found = await self._alerts.after(after, tenant_id, PAGE)
                 for alert in found:
                     after = alert.sequence
                     yield alert
-                if self._closed:
+                if last:
                     return
                 if len(found) < PAGE and changed is self._changed and not await _within(changed.wait, ends_at):
                     return

@@ -101,6 +101,8 @@ class HealthReports:
         loop = asyncio.get_running_loop()
         first = True
         while True:
+            # Of the moment before the look: what changes while it is told of is for the next one.
+            last = self.closed.is_set() or loop.time() >= ends_at
             names = self.names(provider)
             signs = {sign.name: sign for sign, _ in self._found(names)}
             changed = [name for name in names if told.get(name) != signs[name]]
@@ -109,7 +111,7 @@ class HealthReports:
             if first or changed or gone:
                 yield HealthChange(self.of(changed), sorted(gone), first)
                 first = False
-            if self.closed.is_set() or loop.time() >= ends_at:
+            if last:
                 return
             try:
                 async with asyncio.timeout_at(min(loop.time() + WATCH_SECONDS, ends_at)):

@@ -178,7 +178,7 @@ async def test_what_its_caller_leaves_is_booked_once(
     never = asyncio.Event()
     async with accounting(database_url, play(*steps, never)) as service:
         request = muxer_service_pb2.StreamCompleteRequest(spec=small(request_id="r"))
-        call = service.stub.StreamComplete(request, timeout=0.5 if how == "deadline" else None)
+        call = service.stub.StreamComplete(request, timeout=2 if how == "deadline" else None)
         if how == "cancel":
             await until(lambda: bool(service.acme.open))
             if steps:
@@ -193,9 +193,10 @@ async def test_what_its_caller_leaves_is_booked_once(
         await until(lambda: not service.acme.open)
 
 
+@pytest.mark.usefixtures("much_to_spare")
 async def test_a_deadline_tells_what_was_spent_until_then(database_url: str) -> None:
     async with accounting(database_url, play(*BEGUN, asyncio.Event())) as service:
-        error = await refused(service, small(), timeout=1)
+        error = await refused(service, small(), timeout=10)
         row = await the_entry(database_url)
     failure = error.details["CompletionFailure"]
     assert isinstance(failure, completion_pb2.CompletionFailure)

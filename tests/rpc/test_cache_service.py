@@ -193,7 +193,7 @@ def replace_server(settings: Settings, **changes: Any) -> Settings:
 
 
 async def test_with_a_redis_all_processes_forget_and_nobody_counts(database: Database, redis_url: str) -> None:
-    chosen = CacheSettings(enabled=True, backend="redis", redis_url=redis_url)  # type: ignore[arg-type]
+    chosen = CacheSettings(enabled=True, backend="redis", redis_url=redis_url, redis_timeout_seconds=10)  # type: ignore[arg-type]
     settings = replace_server(SETTINGS.model_copy(update={"cache": chosen}), workers=2)
     async with (
         open_cache(settings) as one,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import grpc.aio
@@ -246,10 +247,20 @@ async def test_a_slow_reader_misses_what_was_in_between_and_never_the_latest(the
     await changes.aclose()
 
 
+async def test_what_changes_before_a_drain_is_told_whatever_is_told_at_the_time(there: Controlled) -> None:
+    async with aclosing(there.control.reports.watch("acme", asyncio.get_running_loop().time() + 60)) as changes:
+        await anext(changes)
+        fail(there, 1)
+        there.control.reports.closed.set()
+        told = [each.sign.consecutive_failures async for change in changes for each in change.reports]
+    assert told == [1]
+
+
+@pytest.mark.usefixtures("much_to_spare")
 async def test_a_watch_ends_without_an_error_when_the_process_drains_and_when_its_time_is_over(
     there: Controlled,
 ) -> None:
-    timed, open_ended = there.watch(there.root, timeout=0.5), there.watch(there.root)
+    timed, open_ended = there.watch(there.root, timeout=5), there.watch(there.root)
     for stream in (timed, open_ended):
         assert (await stream.read()).snapshot
     assert await timed.read() is grpc.aio.EOF

@@ -68,12 +68,13 @@ async def test_repeats_of_a_request_under_way_wait_for_its_answer(database_url: 
     assert len(books_of(database_url).entries) == 1
 
 
+@pytest.mark.usefixtures("much_to_spare")
 async def test_a_repeat_that_leaves_does_not_disturb_the_others(database_url: str) -> None:
     go = asyncio.Event()
     async with accounting(database_url, play(go, *PLAIN)) as service:
         first, other = (asyncio.ensure_future(complete(service, small(request_id="r"))) for _ in range(2))
         await until(lambda: bool(service.acme.open))
-        error = await refused(service, small(request_id="r"), timeout=0.3)
+        error = await refused(service, small(request_id="r"), timeout=5)
         assert error.reason == "DEADLINE_EXCEEDED"
         assert (await refused(service, small("y", request_id="r"))).reason == "REQUEST_CONFLICT"
         go.set()

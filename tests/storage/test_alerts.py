@@ -207,6 +207,19 @@ async def test_nobody_looks_for_alerts_while_nobody_watches(database: Database, 
             await asyncio.sleep(0.01)
 
 
+async def test_what_is_raised_before_the_feed_is_closed_is_told_whatever_is_told_at_the_time(
+    database: Database, replica: Replica
+) -> None:
+    await add_budget(database, budget(1_000, alert_shares=(50, 80)))
+    await replica.spend(500)
+    async with aclosing(replica.feed.watch(0, None, later())) as alerts:
+        shares = [(await anext(alerts)).share]
+        await replica.spend(300)
+        replica.feed.close()
+        shares += [each.share async for each in alerts]
+    assert shares == [50, 80]
+
+
 async def test_numbers_rise_in_the_order_of_commits(database: Database) -> None:
     """A writer whose transaction numbers an alert keeps others from numbering theirs until it is committed.
 

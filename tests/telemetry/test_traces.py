@@ -220,13 +220,14 @@ async def test_a_defect_is_an_error_that_tells_nothing_of_itself(
     assert "incident" in caplog.text
 
 
+@pytest.mark.usefixtures("much_to_spare")
 async def test_a_deadline_that_passes_is_an_error_of_the_call_and_of_its_completion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with traced(tmp_path, monkeypatch, "delay-5000") as service:
         asked = muxer_service_pb2.CompleteRequest(spec=spec("hello", requested_model="fake/delay-5000"))
         with pytest.raises(grpc.aio.AioRpcError):
-            await service.stub.Complete(asked, timeout=0.6)
+            await service.stub.Complete(asked, timeout=10)
         server = await server_span(service, COMPLETE)
         chat = child(service, server, "chat delay-5000")
     for span in (server, chat):
