@@ -172,7 +172,7 @@ async def _within(seconds: float, work: Callable[[], None]) -> None:
             await done.wait()
 
 
-class _Sender:
+class MetricSender:
     """Sends metrics from a thread of its own. One message waits at most: sums are cumulative, the next tells all."""
 
     def __init__(self, exporter: MetricExporter) -> None:
@@ -186,8 +186,10 @@ class _Sender:
         if self._waiting.empty():
             self._waiting.put(data)
 
-    def stop(self) -> None:
-        """Waits until what was given is sent, and closes the connection."""
+    def stop(self, last: MetricsData | None) -> None:
+        """Sends the last metrics, whatever waits; waits until all is sent, and closes the connection."""
+        if last is not None:
+            self._waiting.put(last)
         self._waiting.put(None)
         self._thread.join(FLUSH_SECONDS)
         self._exporter.shutdown()
@@ -206,15 +208,21 @@ async def _pushed(collect: Callable[[], MetricsData], environment: Mapping[str, 
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
     _check_protocol("metrics", environment)
-    sender = _Sender(OTLPMetricExporter())
+    sender = MetricSender(OTLPMetricExporter())
+
+    def read() -> MetricsData | None:
+        try:
+            return collect()
+        except Exception:
+            _log.exception("metrics could not be read")
+            return None
 
     async def push() -> None:
         while True:
             await asyncio.sleep(_interval(environment))
-            try:
-                sender.send(collect())
-            except Exception:
-                _log.exception("metrics could not be read")
+            data = read()
+            if data is not None:
+                sender.send(data)
 
     pushing = asyncio.create_task(push())
     try:
@@ -222,8 +230,7 @@ async def _pushed(collect: Callable[[], MetricsData], environment: Mapping[str, 
     finally:
         pushing.cancel()
         await asyncio.gather(pushing, return_exceptions=True)
-        sender.send(collect())
-        await _within(FLUSH_SECONDS, sender.stop)
+        await _within(FLUSH_SECONDS, partial(sender.stop, read()))
 
 
 def _interval(environment: Mapping[str, str]) -> float:

@@ -88,10 +88,12 @@ class SpanQueue:
         while True:
             self._wake.wait(self._rules.seconds)
             self._wake.clear()
+            # Of before: a span that ends while others are sent is sent in another round.
+            last = self._over
             self._write()
             while self._waiting:
                 self._send_batch()
-            if self._over:
+            if last:
                 return
 
     def _write(self) -> None:

@@ -261,9 +261,11 @@ async def test_serve_prints_three_commands_to_try(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     lines: list[str] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while sum("127.0.0.1:" in line for line in lines) < 4:
-            lines.append((await process.stdout.readline()).decode())
+            line = await process.stdout.readline()
+            assert line, "it ended"
+            lines.append(line.decode())
     process.send_signal(signal.SIGINT)
     assert await process.wait() == 0
     commands = [line for line in lines if line.startswith("  ")]

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import shutil
-import socket
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncGenerator, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.process.running import ROOT
+from tests.services.server import free_port
 
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
 CONFIGURATION = ROOT / "deploy" / "prometheus" / "prometheus.yml"
@@ -109,14 +109,6 @@ def with_values(query: str) -> str:
     for name, value in (("$__rate_interval", "1m"), ("$__interval", "1m"), ("$__range", "1h")):
         query = query.replace(name, value)
     return query.replace("$instance", ".*").replace("$provider", ".*")
-
-
-def free_port() -> int:
-    """Finds a port that is free now."""
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        port: int = opened.getsockname()[1]
-    return port
 
 
 class PrometheusAnswers:

@@ -52,7 +52,7 @@ async def test_calls_are_refused_in_time_while_postgresql_is_gone_and_nothing_is
             assert not task.done() or task.result(), "a caller gave up"
 
     async with fake_provider() as provider, AsyncExitStack() as stack:
-        settings = variables(own_postgres.url, f"{provider.url}/v1", *MODELS, **SHORT)
+        settings = variables(own_postgres.url, f"{provider.url}/v1", *MODELS, **SHORT, MUXER_STORAGE__LEASE_SECONDS="3")
         replicas = [await stack.enter_async_context(replica(tmp_path / str(n), **settings)) for n in range(PROCESSES)]
         stubs = [await stack.enter_async_context(connected(each.target)) for each in replicas]
         calling = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.process.running import muxer
-from tests.process.test_serving import free_port
+from tests.services.server import free_port
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -48,7 +48,7 @@ async def test_many_callers_on_many_processes_spend_a_budget_to_its_end_and_not_
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     async with fake_provider() as provider, AsyncExitStack() as stack:
-        settings = variables(database_url, f"{provider.url}/v1", "plain")
+        settings = variables(database_url, f"{provider.url}/v1", "plain", MUXER_STORAGE__PATIENCE_SECONDS="30")
         replicas = [
             await stack.enter_async_context(replica(tmp_path / str(number), **settings)) for number in range(PROCESSES)
         ]

@@ -164,7 +164,8 @@ async def test_callers_who_are_all_told_to_wait_do_not_come_back_all_at_once(tmp
         there.fake.script("first", *([asking] * CALLERS), Play(delay=0.2))
         answers = await asyncio.gather(*(there.call() for _ in range(CALLERS)))
     assert answers.count(MODELS[0]) <= 1
-    assert len(there.came("first")) == CALLERS + answers.count(MODELS[0])
+    # Who comes when the first is told already goes elsewhere at once.
+    assert len(there.came("first")) <= CALLERS + answers.count(MODELS[0])
 
 
 @METHODS
@@ -206,7 +207,7 @@ async def test_with_all_down_each_caller_is_told_so_at_once_and_when_to_come_aga
         retry = each.details["RetryInfo"]
         assert isinstance(retry, error_details_pb2.RetryInfo)
         # Where a probe is under way just then, as long as is usual.
-        assert 0 < retry.retry_delay.ToTimedelta().total_seconds() <= 1
+        assert 0 < retry.retry_delay.ToNanoseconds() <= 10**9
 
 
 @METHODS

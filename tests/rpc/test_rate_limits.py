@@ -62,8 +62,11 @@ async def test_a_call_too_many_is_refused_with_the_limit_and_the_time_to_wait(
 
 
 @pytest.mark.parametrize("method", ["Complete", "StreamComplete", "Route"])
-async def test_every_method_that_works_for_a_caller_counts_as_a_request(method: str) -> None:
+async def test_every_method_that_works_for_a_caller_counts_as_a_request(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with running(limiter=limited(requests=1)) as service:
+        stop_the_clock(monkeypatch, 30)
         await service.stub.Complete(complete())
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             if method == "StreamComplete":

@@ -213,7 +213,7 @@ async def test_a_database_that_is_away_is_told_as_such_and_not_as_an_unknown_dec
     url = make_database(own_postgres.url, "shared")
     database = Database(url)
     migrate(database)
-    async with replica(url, patience_seconds=0.2) as first, replica(url) as second:
+    async with replica(url) as first, replica(url) as second:
         decision = await routed(first, spec())
         await take_up(first, "Complete", spec(), decision.decision_id)
         own_postgres.kill()

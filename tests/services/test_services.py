@@ -96,6 +96,7 @@ def test_a_frozen_redis_does_not_answer_until_it_is_thawed(own_redis: RedisServe
         with pytest.raises(redis.TimeoutError):
             client.ping()
         own_redis.thaw()
+    with redis.Redis.from_url(own_redis.url) as client:
         assert client.ping()
 
 

@@ -27,7 +27,7 @@ from tests.services.server import Session
 from tests.storage.reckoning import Books, differences, read_books, rows_of
 from tests.storage.records import NOW, SECOND, add_budget, budget, reservation, settlement
 
-SHORT = WriterRules(patience_seconds=0.3, settle_seconds=0.3)
+SHORT = WriterRules(patience_seconds=1, settle_seconds=1)
 LONG = WriterRules(patience_seconds=20, settle_seconds=20)
 
 END_SESSIONS = """

@@ -17,6 +17,7 @@ from aiohttp import web
 from muxer_grpc.domain.budgeting import Budget, BudgetAlert, Period
 from muxer_grpc.telemetry import alert_webhook
 from muxer_grpc.telemetry.alert_webhook import ALERT_ID, PAUSES, SIGNATURE, AlertWebhook
+from tests.services.server import free_port
 
 SECRET = b"a secret of sixteen or more"
 NOW = 1_800_000_000.0
@@ -151,9 +152,8 @@ async def test_after_the_last_attempt_the_next_alert_is_sent(caplog: pytest.LogC
 
 
 async def test_an_outage_is_waited_out_and_every_alert_arrives_in_order() -> None:
-    async with receiving() as before:
-        url = before.url
-    # Nobody listens there now; whoever comes back takes the same port.
+    # Nobody listens there yet.
+    port = free_port()
     back = asyncio.Event()
     tried = asyncio.Event()
 
@@ -161,11 +161,11 @@ async def test_an_outage_is_waited_out_and_every_alert_arrives_in_order() -> Non
         tried.set()
         await back.wait()
 
-    webhook = AlertWebhook(url, SECRET, 5.0, lambda: NOW, pause)
+    webhook = AlertWebhook(f"http://127.0.0.1:{port}", SECRET, 5.0, lambda: NOW, pause)
     for share in (50, 80, 100):
         webhook.send(replace(ALERT, share=share))
     await tried.wait()
-    async with receiving(port=int(url.rpartition(":")[2])) as receiver:
+    async with receiving(port=port) as receiver:
         back.set()
         await webhook.aclose()
         assert [json.loads(body)["share"] for _, _, body in receiver.requests] == [50, 80, 100]
@@ -179,7 +179,7 @@ async def test_a_receiver_that_never_answers_is_given_up_and_tried_again() -> No
         return web.Response()
 
     async with receiving(silent) as receiver:
-        async with sending(receiver.url, timeout=0.05) as (webhook, pauses):
+        async with sending(receiver.url, timeout=0.5) as (webhook, pauses):
             webhook.send(ALERT)
         assert pauses.taken == [PAUSES[0]]
         assert len(receiver.requests) == 2

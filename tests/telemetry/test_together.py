@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import time
 from functools import partial
+from threading import Event, Thread
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -16,6 +18,7 @@ from muxer_grpc.telemetry import names
 from muxer_grpc.telemetry.exposition import prometheus_text
 from muxer_grpc.telemetry.instruments import Instruments
 from muxer_grpc.telemetry.otlp import below_of, extract
+from muxer_grpc.telemetry.setup import MetricSender
 from muxer_grpc.telemetry.spans import TOGETHER, LiveSpan, QueueRules, Spans, spans_to
 
 
@@ -49,6 +52,28 @@ def test_spans_that_are_fewer_than_are_written_together_are_sent_after_the_delay
     spans.queue.stop()
 
 
+def test_a_span_that_ends_while_others_are_sent_is_sent_before_the_end() -> None:
+    sending, go_on, taken = Event(), Event(), []
+
+    def send(request: bytes) -> bool:
+        taken.append(request)
+        sending.set()
+        return go_on.wait(30)
+
+    spans = Spans(ALWAYS_ON, RandomIdGenerator(), spans_to(send, {}, "1", QueueRules(seconds=0.01)), extract)
+    ended(spans, "early")
+    assert sending.wait(30)
+    ended(spans, "late")
+    stopping = Thread(target=spans.queue.stop)
+    stopping.start()
+    while not spans.queue._over:
+        time.sleep(0.001)
+    go_on.set()
+    stopping.join(30)
+    assert [name for name in (b"early", b"late") for request in taken if name in request] == [b"early", b"late"]
+    assert spans.queue.sent == 2
+
+
 def test_spans_that_are_not_written_yet_count_among_those_that_wait() -> None:
     spans = spans_of(Sent(), QueueRules(most=5, seconds=60))
     for number in range(8):
@@ -70,6 +95,34 @@ def test_a_span_that_cannot_be_written_is_counted_and_takes_no_other_with_it(cap
     assert (spans.queue.failed, spans.queue.sent) == (1, TOGETHER)
     assert b"broken" not in b"".join(sent.requests)
     assert "a span could not be written" in caplog.text
+
+
+class Exporter:
+    """Takes what is exported, when it may."""
+
+    def __init__(self) -> None:
+        self.exported: list[Any] = []
+        self.exporting, self.go_on = Event(), Event()
+
+    def export(self, data: Any) -> None:
+        self.exported.append(data)
+        self.exporting.set()
+        self.go_on.wait(30)
+
+    def shutdown(self) -> None:
+        self.exported.append("shut down")
+
+
+def test_the_last_metrics_are_sent_whatever_waits_before_them() -> None:
+    exporter = Exporter()
+    sender = MetricSender(exporter)  # type: ignore[arg-type]
+    sender.send("first")  # type: ignore[arg-type]
+    assert exporter.exporting.wait(30)
+    for data in ("second", "left out"):
+        sender.send(data)  # type: ignore[arg-type]
+    exporter.go_on.set()
+    sender.stop("last")  # type: ignore[arg-type]
+    assert exporter.exported == ["first", "second", "last", "shut down"]
 
 
 def test_whoever_reads_the_instruments_reads_what_was_measured_a_moment_ago() -> None:

@@ -38,14 +38,14 @@ async def test_a_model_that_falls_silent_is_left_for_another() -> None:
 
 async def test_a_slow_caller_is_no_silence_of_the_provider() -> None:
     """How long the caller takes is longer than the provider may be silent; its own silence after that is short."""
-    rules = AttemptRules(first_wait=0.0, first_token_seconds=60.0, gap_seconds=0.4)
+    rules = AttemptRules(first_wait=0.0, first_token_seconds=60.0, gap_seconds=2)
     short_silence = asyncio.Event()
     chain = Chain(Stage({"a/one": [[TextDelta("Hel"), short_silence, TextDelta("lo"), *saying()]]}), rules=rules)
     events = []
     async for event in chain.chain.deltas(chain.limit):
         events.append(event)
         if event == TextDelta("Hel"):
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(2.2)
             asyncio.get_running_loop().call_later(0.12, short_silence.set)
     chain.limit.close()
     assert events == [TextDelta("Hel"), TextDelta("lo")]
