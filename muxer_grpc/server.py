@@ -194,13 +194,16 @@ async def _serve_until_signal(settings: Settings, ready: Ready, load: Load | Non
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    hangups = None
     if orders is not None:
         _follow_supervisor(loop, stop)
+    elif load is not None:
+        hangups = _Hangups(loop, Reloading(settings, load), stop)
     async with running_server(settings, reuse_port=orders is not None) as server:
         if orders is not None:
             _take_orders(loop, orders, server)
-        elif load is not None:
-            _reload_on_signal(loop, Reloading(settings, load), server, stop)
+        elif hangups is not None:
+            hangups.follow(server)
         # What was loaded to start stays to the end: keep the collector from walking it again and again.
         # Requests leave no cycles behind, so that looking for them every 700 objects is time lost.
         gc.collect()
@@ -211,27 +214,44 @@ async def _serve_until_signal(settings: Settings, ready: Ready, load: Load | Non
         ops = "" if server.ops is None else server.ops.address
         ready(Listening(server.data.addresses, admin, tls=_tls_files(settings) is not None, ops=ops))
         await stop.wait()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+        if orders is None:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+        # A worker may be told by whoever stops all processes, and by its supervisor: that is one stop.
         _log.info("draining")
     _log.info("stopped")
 
 
-def _reload_on_signal(
-    loop: asyncio.AbstractEventLoop, reloading: Reloading, server: RunningServer, stop: asyncio.Event
-) -> None:
-    """Has SIGHUP read the configuration again; where it tells that the terminal was closed, the service stops."""
-    terminal = Terminal()
+class _Hangups:
+    """Has SIGHUP read the configuration again; where it tells that the terminal was closed, the service stops.
 
-    def hear() -> None:
-        if terminal.gone:
-            stop.set()
-            return
-        settings = reloading.reload()
-        if settings is not None:
-            server.reconfigure(settings)
+    What comes while the service starts is heard as soon as it is there.
+    """
 
-    loop.add_signal_handler(signal.SIGHUP, hear)
+    def __init__(self, loop: asyncio.AbstractEventLoop, reloading: Reloading, stop: asyncio.Event) -> None:
+        self._reloading = reloading
+        self._stop = stop
+        self._terminal = Terminal()
+        self._server: RunningServer | None = None
+        self._missed = False
+        loop.add_signal_handler(signal.SIGHUP, self._hear)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+    def follow(self, server: RunningServer) -> None:
+        """Takes the service that settings are for."""
+        self._server = server
+        if self._missed:
+            self._hear()
+
+    def _hear(self) -> None:
+        if self._terminal.gone:
+            self._stop.set()
+        elif self._server is None:
+            self._missed = True
+        else:
+            settings = self._reloading.reload()
+            if settings is not None:
+                self._server.reconfigure(settings)
 
 
 def _take_orders(loop: asyncio.AbstractEventLoop, orders: Connection, server: RunningServer) -> None:
@@ -253,8 +273,16 @@ def _follow_supervisor(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> 
     loop.remove_signal_handler(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     supervisor = multiprocessing.parent_process()
-    if supervisor is not None:
-        loop.add_reader(supervisor.sentinel, stop.set)
+    if supervisor is None:
+        return
+
+    def left() -> None:
+        # What has ended stays readable: this would be called in every turn of the loop.
+        loop.remove_reader(sentinel)
+        stop.set()
+
+    sentinel = supervisor.sentinel
+    loop.add_reader(sentinel, left)
 
 
 def serve_process(

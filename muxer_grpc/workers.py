@@ -63,6 +63,8 @@ class _Worker:
     connection: Connection
     number: int
     listening: Listening | None = None
+    # Whether it was told to stop.
+    told: bool = False
 
 
 class Supervisor:
@@ -82,6 +84,7 @@ class Supervisor:
         self._workers: list[_Worker] = []
         self._restarts: list[float] = []
         self._stopping = False
+        self._hurrying = False
         self._announced = False
 
     def run(self) -> int:
@@ -89,9 +92,11 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         self._hear_hangups()
-        self._workers = [self._start(number) for number in range(self._settings.server.workers)]
+        for number in range(self._settings.server.workers):
+            self._start(number)
         failed = False
         while self._workers:
+            self._pass_stop_on()
             sources = [worker.process.sentinel for worker in self._workers]
             pipes = [worker.connection for worker in self._workers if worker.listening is None]
             wait([*sources, *pipes], timeout=0.5)
@@ -100,13 +105,21 @@ class Supervisor:
             failed = self._bury_the_dead() or failed
         return 1 if failed else 0
 
-    def _start(self, number: int) -> _Worker:
+    def _start(self, number: int) -> None:
+        """Starts a worker, unless the service stops; one that is started as the stop comes is told of it later."""
+        if self._stopping:
+            return
         ours, theirs = self._context.Pipe()
         settings = _of_worker(self._settings, number)
         process = self._context.Process(target=_work, args=(settings, theirs), name=f"muxer-worker-{number + 1}")
-        process.start()
+        # A terminal sends Ctrl-C to all its processes; to workers the supervisor tells it, from their beginning on.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         theirs.close()
-        return _Worker(process, ours, number)
+        self._workers.append(_Worker(process, ours, number))
 
     def _hear_of_readiness(self) -> None:
         for worker in self._workers:
@@ -136,6 +149,7 @@ class Supervisor:
                 self._reload = True
 
         signal.signal(signal.SIGHUP, hear)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def _pass_settings_on(self) -> None:
         """Reads the configuration again where that is asked for; workers that are yet to come start with it too."""
@@ -160,7 +174,9 @@ class Supervisor:
             code = worker.process.exitcode
             worker.connection.close()
             if self._stopping:
-                failed = failed or bool(code)
+                # One that was told before it could listen to it ended by the signal, and held nothing yet.
+                early = worker.listening is None and code == -signal.SIGTERM
+                failed = failed or (bool(code) and not early)
                 continue
             _log.error("worker %s ended with code %s", worker.process.pid, code)
             if worker.listening is None or not self._may_restart():
@@ -168,7 +184,7 @@ class Supervisor:
                 self._stop()
                 continue
             time.sleep(RESTART_SECONDS)
-            self._workers.append(self._start(worker.number))
+            self._start(worker.number)
         return failed
 
     def _may_restart(self) -> bool:
@@ -178,10 +194,16 @@ class Supervisor:
         return len(self._restarts) <= MAX_RESTARTS
 
     def _stop(self, *_signal: object) -> None:
-        """Passes the stop on. A second call ends the workers at once."""
-        for worker in self._workers:
-            if self._stopping:
-                worker.process.kill()
-            else:
-                worker.process.terminate()
+        """Stops the service. A second call ends the workers at once."""
+        self._hurrying = self._stopping
         self._stopping = True
+        self._pass_stop_on()
+
+    def _pass_stop_on(self) -> None:
+        """Tells the workers to stop, each once: also those that were on their way when the stop came."""
+        for worker in self._workers if self._stopping else ():
+            if self._hurrying:
+                worker.process.kill()
+            elif not worker.told:
+                worker.told = True
+                worker.process.terminate()

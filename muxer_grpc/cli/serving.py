@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,18 +31,28 @@ def serve(
     examples: Annotated[bool, typer.Option("--examples", help="Prints commands to try, once serving.")] = False,
 ) -> int:
     """Serves until Ctrl-C or SIGTERM, then drains."""
-    # All that is loaded to start stays: looking through it again and again takes a tenth of the time. The service
-    # switches the collector on when it serves.
-    gc.disable()
-    from muxer_grpc.settings_loading import load_settings
-    from muxer_grpc.telemetry.logs import set_up_logging
-
     server = {"listen": listen, "admin_listen": admin_listen, "workers": workers}
     overrides: Any = {
         "server": {name: value for name, value in server.items() if value is not None},
         "log": {} if log_level is None else {"level": log_level},
         "ops": {} if ops_listen is None else {"listen": ops_listen},
     }
+    # All that is loaded to start stays: looking through it again and again takes a tenth of the time. The service
+    # switches the collector on when it serves.
+    gc.disable()
+    # A wish to reload that comes before there is anybody to hear it waits.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        return _serve(config, overrides, as_json=as_json, examples=examples)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        gc.enable()
+
+
+def _serve(config: Path | None, overrides: Any, *, as_json: bool, examples: bool) -> int:
+    from muxer_grpc.settings_loading import load_settings
+    from muxer_grpc.telemetry.logs import set_up_logging
+
     settings = load_settings(config, **overrides)
     set_up_logging(settings.log.level, settings.log.format)
 

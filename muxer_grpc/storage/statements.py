@@ -68,7 +68,12 @@ ENTRY_COLUMNS = (
 )
 ADD_ENTRIES = f"INSERT INTO ledger_entries ({ENTRY_COLUMNS}) VALUES ({', '.join('?' * 35)})"
 
-FORGET_REQUESTS = "DELETE FROM idempotent_requests WHERE expires_us < ? AND (tenant_id, request_id) IN (VALUES {many})"
+# One that is still under way is known for as long as it is.
+FORGET_REQUESTS = (
+    "DELETE FROM idempotent_requests WHERE expires_us < ? AND (tenant_id, request_id) IN (VALUES {many}) AND (done OR"
+    " completion_id NOT IN (SELECT completion_id FROM reservations"
+    " WHERE reservations.completion_id = idempotent_requests.completion_id))"
+)
 KNOWN_REQUESTS = (
     "SELECT tenant_id, request_id, completion_id, done, fingerprint, answer FROM idempotent_requests"
     " WHERE (tenant_id, request_id) IN (VALUES {many})"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Table, delete, select, tuple_, update
 
 from muxer_grpc.domain.budgeting import MICROSECONDS
 from muxer_grpc.domain.errors import MuxerError
@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 # Of so many the clocks of replicas may differ, in seconds: a promise is left alone for that much longer.
 CLOCK_SLACK = 2.0
 MOST_AT_ONCE = 500
+# What is kept for a time only.
+FORGOTTEN = (schema.idempotent_requests, schema.decisions, schema.contents)
 
 
 class Sweeper:
@@ -41,14 +43,22 @@ class Sweeper:
         self._instance_id = instance_id
         self._lease_seconds = lease_seconds
         self._now = now
-        self._silent = False
+        # When this process gave its last sign of life; and until when nobody is taken for dead.
+        self._renewed: float | None = None
+        self._failed = False
         self._spare_until = 0.0
 
     async def run(self) -> None:
-        """Sweeps three times in a lease, for ever. A database that cannot be used is tried again at the next turn."""
+        """Gives signs of life and sweeps, each three times in a lease, for ever, and neither in the other's way.
+
+        A database that cannot be used is tried again at the next turn.
+        """
+        await asyncio.gather(self._repeat(self.sign), self._repeat(self.clear))
+
+    async def _repeat(self, turn: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await self.turn()
+                await turn()
             except MuxerError as error:
                 _log.warning("the promises could not be looked after: %s", error.message)
             except Exception:
@@ -57,22 +67,43 @@ class Sweeper:
             await asyncio.sleep(self._lease_seconds / 3)
 
     async def turn(self) -> None:
-        """Sweeps once, as long as there is something to sweep."""
+        """Gives a sign of life, and sweeps once."""
+        await self.sign()
+        await self.clear()
+
+    async def sign(self) -> None:
+        """Gives a sign of life. Where one is long overdue, those of others may be as well: they get a lease's time.
+
+        So it is after an outage, also for who was started in the midst of it, and when a machine was halted.
+        """
         try:
             await self.renew()
         except BaseException:
-            self._silent = True
+            self._failed = True
             raise
-        now = self._now()
-        if self._silent:
-            # Others could not give a sign of life either: they have a lease's time for it from now on.
-            self._silent, self._spare_until = False, now + self._lease_seconds
-        if now >= self._spare_until:
-            while await self.sweep() == MOST_AT_ONCE:
-                pass
+        now, before = self._now(), self._renewed
+        # A file is never away, so that a first look at it says who is alive.
+        overdue = not self._database.is_sqlite if before is None else now - before > self._lease_seconds
+        if overdue or self._failed:
+            self._spare_until = now + self._lease_seconds
+        self._renewed, self._failed = now, False
+
+    async def clear(self) -> None:
+        """Sweeps as long as there is something to sweep, and forgets."""
+        while self._may_sweep() and await self.sweep() == MOST_AT_ONCE:
+            pass
         while await self.end_leases() == MOST_AT_ONCE:
             pass
-        await self.forget()
+        for table in FORGOTTEN:
+            while await self.forget(table) == MOST_AT_ONCE:
+                pass
+
+    def _may_sweep(self) -> bool:
+        """Tells whether this process has been alive for long enough to say who is not."""
+        if self._renewed is None or self._failed:
+            return False
+        now = self._now()
+        return now >= self._spare_until and now - self._renewed <= self._lease_seconds
 
     async def renew(self) -> None:
         """Gives a sign of life for the promises of this process."""
@@ -89,7 +120,10 @@ class Sweeper:
         table = schema.reservations
         overdue = (
             select(table)
-            .where(table.c.lease_until_us < now_us - int(CLOCK_SLACK * MICROSECONDS))
+            .where(
+                table.c.lease_until_us < now_us - int(CLOCK_SLACK * MICROSECONDS),
+                table.c.instance_id != self._instance_id,
+            )
             .order_by(table.c.lease_until_us)
             .limit(MOST_AT_ONCE)
         )
@@ -118,12 +152,22 @@ class Sweeper:
         await asyncio.gather(*(self._writer.end_lease(lease_id) for lease_id in ids))
         return len(ids)
 
-    async def forget(self) -> None:
-        """Forgets request ids, decisions and contents whose time is over."""
+    async def forget(self, table: Table) -> int:
+        """Forgets some of the rows of a table whose time is over, and gives their number.
+
+        Few at a time: who writes waits for it, and a statement that takes long is ended.
+        """
         now_us = int(self._now() * MICROSECONDS)
+        key = list(table.primary_key.columns)
+        over = select(*key).where(table.c.expires_us < now_us).limit(MOST_AT_ONCE)
+        if table is schema.idempotent_requests:
+            # Whoever repeats a request that is still under way is told its answer, however long it takes.
+            promise = schema.reservations
+            running = select(promise.c.completion_id).where(promise.c.completion_id == table.c.completion_id)
+            over = over.where(table.c.done | ~running.exists())
         async with self._database.change() as connection:
-            for table in (schema.idempotent_requests, schema.decisions, schema.contents):
-                await connection.execute(delete(table).where(table.c.expires_us < now_us))
+            gone = await connection.execute(delete(table).where(tuple_(*key).in_(over)))
+        return gone.rowcount
 
 
 def abandoned(row: Any, now_us: int) -> Settlement:

@@ -101,6 +101,8 @@ class LedgerWriter:
         self._lines: dict[float, deque[_Asked]] = {}
         self._watch: asyncio.TimerHandle | None = None
         self._closing = False
+        # Until when it is tried to post what is left, once it closes.
+        self._close_by = 0.0
         self._passing = False
         self.figures = WriterFigures()
         # Is told of each transaction, where there is one; from the writer's thread.
@@ -132,7 +134,14 @@ class LedgerWriter:
 
     async def open_lease(self, lease: MoneyLease) -> None:
         """Holds a lease of money; see the port."""
-        await self._ask(lease, self._rules.patience_seconds)
+        told = self._ask(lease, self._rules.patience_seconds)
+        try:
+            await told
+        except asyncio.CancelledError:
+            if not told.cancelled() and told.exception() is None:
+                # It was made in the moment in which whoever asked left.
+                self._queue.put(_ended(lease.id))
+            raise
 
     async def end_lease(self, lease_id: str) -> MoneyLease | None:
         """Releases a lease of money; see the port."""
@@ -145,9 +154,13 @@ class LedgerWriter:
 
     async def aclose(self) -> None:
         """Posts what is left, for as long as a settlement may take, and closes the connection."""
+        self._close_by = time.monotonic() + self._rules.settle_seconds
         self._closing = True
         self._queue.put(None)
-        await asyncio.to_thread(self._thread.join, self._rules.settle_seconds)
+        await asyncio.to_thread(self._thread.join, self._rules.settle_seconds + LAST_PAUSE)
+        if not self._thread.is_alive() and not self._queue.empty():
+            # Promises that came through at last, when their callers had been refused.
+            await asyncio.to_thread(self._post_rest)
         if self._watch is not None:
             self._watch.cancel()
         for line in self._lines.values():
@@ -196,10 +209,15 @@ class LedgerWriter:
             if self._waiting:
                 time.sleep(pause)
                 pause = min(LAST_PAUSE, 2 * pause)
-                if self._closing and pause >= LAST_PAUSE:
+                if self._closing and time.monotonic() >= self._close_by:
                     break
         if self._waiting:
             _log.error("the ledger closes with %d postings unwritten", len(self._waiting))
+        self._connection.close()
+
+    def _post_rest(self) -> None:
+        self._gather(wait=False)
+        self._post_next()
         self._connection.close()
 
     def _gather(self, *, wait: bool) -> bool:
@@ -289,7 +307,7 @@ class LedgerWriter:
             elif isinstance(operation, LeaseEnding) or not asked.given_up:
                 kept.append(asked)
             elif isinstance(operation, MoneyLease) and asked.in_doubt:
-                kept.append(_Asked(LeaseEnding(operation.id), None, 0.0))
+                kept.append(_ended(operation.id))
             elif isinstance(operation, Reservation):
                 if asked.in_doubt:
                     kept.append(_taken_back(operation.completion_id))
@@ -315,7 +333,7 @@ class LedgerWriter:
                 if isinstance(asked.operation, Reservation) and result is None:
                     self.release(asked.operation.completion_id)
                 elif isinstance(asked.operation, MoneyLease) and result is None:
-                    self._queue.put(_Asked(LeaseEnding(asked.operation.id), None, 0.0))
+                    self._queue.put(_ended(asked.operation.id))
             elif isinstance(result, BaseException):
                 _tell_error(told, result)
             else:
@@ -332,6 +350,10 @@ def _tell_error(told: asyncio.Future[Any], error: BaseException) -> None:
 
 def _taken_back(completion_id: str) -> _Asked:
     return _Asked(Settlement(completion_id, (), 0), None, 0.0)
+
+
+def _ended(lease_id: str) -> _Asked:
+    return _Asked(LeaseEnding(lease_id), None, 0.0)
 
 
 def _laid_bare(asked: _Asked) -> bool:

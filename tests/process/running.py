@@ -44,6 +44,14 @@ class Process:
         assert isinstance(addresses, list)
         return str(addresses[0])
 
+    async def ready(self) -> None:
+        """Waits until it serves."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(90):
+            line = await self.process.stdout.readline()
+        assert line, self.log.read_text()
+        self.told = json.loads(line)
+
     def resident_kib(self) -> int:
         """Gives the resident memory in KiB."""
         status = Path(f"/proc/{self.pid}/status").read_text()
@@ -67,6 +75,26 @@ def clean_environment(**variables: str) -> dict[str, str]:
 
 
 @asynccontextmanager
+async def launched(folder: Path, *options: str, **variables: str) -> AsyncGenerator[Process, None]:
+    """Starts `muxer serve` in an empty folder, and waits for nothing; it is killed when the block is left."""
+    log = folder / "muxer.log"
+    with log.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "muxer_grpc", "serve", "--json", *options),
+            cwd=folder,
+            env=clean_environment(**variables),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+        )
+    try:
+        yield Process(process, {}, log)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
 async def muxer(folder: Path, *options: str, upstream: str = "", **variables: str) -> AsyncGenerator[Process, None]:
     """Runs `muxer serve` in an empty folder until the block is left."""
     variables = {"MUXER_SERVER__ADMIN_LISTEN": "127.0.0.1:0", **variables}
@@ -74,30 +102,9 @@ async def muxer(folder: Path, *options: str, upstream: str = "", **variables: st
         variables["MUXER_PROVIDERS__FAKE__ADAPTER"] = "compatible"
         variables["MUXER_PROVIDERS__FAKE__BASE_URL"] = upstream
         variables["MUXER_PROVIDERS__FAKE__MODELS"] = json.dumps(MODELS)
-    log = folder / "muxer.log"
-    with log.open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "muxer_grpc",
-            "serve",
-            "--json",
-            *options,
-            cwd=folder,
-            env=clean_environment(**variables),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=stderr,
-        )
-        try:
-            assert process.stdout is not None
-            async with asyncio.timeout(90):
-                line = await process.stdout.readline()
-            assert line, log.read_text()
-            yield Process(process, json.loads(line), log)
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+    async with launched(folder, *options, **variables) as service:
+        await service.ready()
+        yield service
 
 
 @asynccontextmanager

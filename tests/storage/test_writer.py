@@ -168,6 +168,43 @@ async def test_closing_writes_what_is_left_and_then_nothing_more(database: Datab
         await writer.settle(settlement(promises[0]))
 
 
+async def test_closing_waits_for_a_database_that_comes_back(services: Session) -> None:
+    with PostgresServer(services) as server:
+        database = Database(server.url)
+        migrate(database)
+        writer = LedgerWriter(database, LONG, now=lambda: NOW / SECOND)
+        promise = reservation()
+        await writer.reserve(promise)
+        await asyncio.to_thread(server.stop)
+        last = writer.settle(settlement(promise, 40))
+        closing = asyncio.create_task(writer.aclose())
+        # Longer than the longest pause between two attempts.
+        await asyncio.wait({closing}, timeout=2.5)
+        assert not closing.done()
+        await asyncio.to_thread(server.start)
+        await closing
+        await last
+        assert (await consistent(database)).spent == 40
+
+
+async def test_a_promise_that_comes_through_as_the_writer_closes_is_taken_back_when_its_caller_was_refused(
+    postgresql_url: str,
+) -> None:
+    rules = WriterRules(patience_seconds=0.5, settle_seconds=20)
+    async with Line(postgresql_url) as line:
+        writer = LedgerWriter(Database(line.url), rules, now=lambda: NOW / SECOND)
+        await writer.reserve(reservation("first"))
+        line.freeze()
+        with pytest.raises(StorageUnavailable):
+            await writer.reserve(reservation("refused"))
+        closing = asyncio.create_task(writer.aclose())
+        await asyncio.sleep(0.1)
+        line.thaw()
+        await closing
+    books = await consistent(Database(postgresql_url))
+    assert [row["completion_id"] for row in books.reservations] == ["first"]
+
+
 async def test_while_another_process_holds_the_file_promises_are_refused_in_time_and_none_stays(
     services: Session, tmp_path: Path
 ) -> None:
