@@ -40,6 +40,7 @@ _log = logging.getLogger(__name__)
 # The last part of the grace is kept for ending what is left with an answer, instead of being cut by gRPC.
 ENDING_SHARE = 0.2
 ENDING_SECONDS = 2.0
+LOOK_SECONDS = 0.01
 
 GC_THRESHOLD = 20_000
 
@@ -69,13 +70,20 @@ class RunningServer:
         self.app.control.reports.closed.set()
         if self.announce_seconds:
             await asyncio.sleep(self.announce_seconds)
+        draining = Draining("the process is shutting down", retry_after_seconds=0.05)
+        self.calls.idle_streams.end_all(draining)
         ending = min(ENDING_SECONDS, ENDING_SHARE * self.grace_seconds)
         stopping = asyncio.gather(*(listener.server.stop(self.grace_seconds) for listener in listeners))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.grace_seconds - ending):
                 await asyncio.shield(stopping)
-        self.calls.end_all(Draining("the process is shutting down", retry_after_seconds=0.05))
+        self.calls.end_all(draining)
         await stopping
+        # gRPC waits for its calls, and not for what they do when they have ended: they settle, and then books are closed.
+        for _ in range(round(ENDING_SECONDS / LOOK_SECONDS)):
+            if not self.calls.under_way:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
 
     def reconfigure(self, settings: Settings) -> None:
         """Puts another configuration in force, as far as it needs no restart."""

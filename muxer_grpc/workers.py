@@ -89,8 +89,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT, or until workers die faster than they can be replaced (exit code 1)."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(stop, self._stop)
         self._hear_hangups()
         for number in range(self._settings.server.workers):
             self._start(number)

@@ -158,6 +158,9 @@ class RedisLine:
                     await self._client.ping()
             except (RedisError, OSError):
                 continue
+            except Exception:
+                _log.exception("looking for Redis broke")
+                continue
             self._looking = None
             _log.info("Redis keeps answers again")
             return

@@ -78,6 +78,10 @@ class AlertFeed:
             except MuxerError as error:
                 _log.warning("alerts cannot be looked for: %s", error.message)
                 self._tell()
+            except Exception:
+                # Whoever watches looks by itself now and then, and learns why.
+                _log.exception("looking for alerts broke")
+                self._tell()
             else:
                 if found != latest:
                     latest = found

@@ -6,6 +6,7 @@ The idea is J. Dean's and L. Barroso's (The Tail at Scale, 2013). Both attempts 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from muxer_grpc.domain.completion import Delta
 from muxer_grpc.domain.errors import MuxerError, ProviderFailure
 from muxer_grpc.pipeline.attempt import AttemptRun
 from muxer_grpc.pipeline.time_limit import TimeLimit
+
+_log = logging.getLogger(__name__)
 
 # Pieces that an attempt may be ahead of its caller.
 AHEAD = 16
@@ -35,7 +38,7 @@ class _End:
 
 
 _END = _End()
-_Item = Delta | ProviderFailure | MuxerError | _End
+_Item = Delta | BaseException | _End
 
 
 class Runner:
@@ -45,6 +48,7 @@ class Runner:
         self.attempt = attempt
         self.ready = asyncio.Event()
         self._queue: asyncio.Queue[_Item] = asyncio.Queue(AHEAD)
+        self._broke = False
         # A limit bounds the waits of one task: this one has its own, which ends at the same time.
         self._limit = TimeLimit(limit.deadline, limit.principal)
         self._task = asyncio.create_task(self._run(timers))
@@ -52,7 +56,7 @@ class Runner:
     @property
     def failed(self) -> bool:
         """Tells whether the attempt failed already."""
-        return self.attempt.failure is not None
+        return self._broke or self.attempt.failure is not None
 
     async def _run(self, timers: Timers) -> None:
         last: _Item = _END
@@ -64,6 +68,13 @@ class Runner:
                     await self._queue.put(delta)
         except (ProviderFailure, MuxerError) as error:
             last = error
+        except (Exception, asyncio.CancelledError) as error:
+            # A defect, or a cancellation that nobody asked for, is told as it is without a hedge.
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
+            _log.error("an attempt that may have another beside it met a defect", exc_info=error)
+            last, self._broke = error, True
         finally:
             self.ready.set()
             self._limit.close()
@@ -75,7 +86,7 @@ class Runner:
             item = await limit.wait(self._queue.get)
             if isinstance(item, _End):
                 return
-            if isinstance(item, Exception):
+            if isinstance(item, BaseException):
                 raise item
             yield item
 

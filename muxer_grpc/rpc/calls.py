@@ -39,6 +39,7 @@ from muxer_grpc.pipeline.loop_lag import LoopLag
 from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.rpc.enums import PRIORITY_OF
 from muxer_grpc.rpc.gates import CLOSED, Gate, Guards
+from muxer_grpc.rpc.idle_streams import IdleStreams
 from muxer_grpc.rpc.status import CODES, status_of, trailers_of
 from muxer_grpc.rpc.written import Written
 
@@ -99,6 +100,7 @@ class Calls:
         self._streams: set[TimeLimit] = set()
         self._exempt: set[TimeLimit] = set()
         self._watches: set[TimeLimit] = set()
+        self.idle_streams = IdleStreams()
         # Counts the calls that were refused before work on them began, by kind.
         self.shed = Counter({"unary": 0, "stream": 0})
 

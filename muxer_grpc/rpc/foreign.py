@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.rpc.calls import Call, Calls, Context, Handler
 
 
@@ -58,10 +59,26 @@ def _guarded(calls: Calls, method: str, handler: Handler) -> Handler:
         raise AssertionError  # unreachable: leaving the block with an error aborts the call
 
     async def stream(requests: Any, context: Context) -> AsyncGenerator[Any, None]:
-        async with Call(calls, context, entrance), aclosing(behaviour(requests, context)) as replies:
+        async with (
+            Call(calls, context, entrance) as limit,
+            aclosing(_awaited(requests, calls, limit)) as awaited,
+            aclosing(behaviour(awaited, context)) as replies,
+        ):
             async for reply in replies:
                 yield reply
 
     make: Any = grpc.stream_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
     guarded: Handler = make(stream if streams else once, handler.request_deserializer, handler.response_serializer)
     return guarded
+
+
+async def _awaited(requests: Any, calls: Calls, limit: TimeLimit) -> AsyncGenerator[Any, None]:
+    """Yields the requests of a stream. Raises what the limit raises, and Draining where none is waited for any more."""
+    coming = aiter(requests)
+    while True:
+        with calls.idle_streams.waiting(limit):
+            try:
+                request = await limit.wait(coming.__anext__)
+            except StopAsyncIteration:
+                return
+        yield request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc.aio
 import pytest
 from muxer.v1 import completion_pb2, muxer_service_pb2, routing_pb2
 
@@ -11,7 +12,7 @@ from muxer_grpc.domain.completion import ProviderRequest
 from muxer_grpc.pipeline.completion_run import CompletionRun
 from muxer_grpc.settings import Settings
 from muxer_grpc.settings_resilience import ResilienceSettings
-from tests.rpc.service import PLAIN, Script, Service, play, running, spec
+from tests.rpc.service import PLAIN, Script, Service, play, running, spec, told
 
 SLOW = "acme/small"
 
@@ -101,6 +102,50 @@ async def test_with_a_share_of_none_nobody_is_hedged_who_asks_for_it(monkeypatch
         asyncio.get_running_loop().call_later(0.1, begins.set)
         summary = await summing
     assert [attempt.model for attempt in summary.attempts] == [SLOW]
+
+
+@pytest.mark.parametrize("broken", [KeyError("secret"), asyncio.CancelledError()], ids=["defect", "stray cancellation"])
+async def test_an_attempt_that_breaks_loses_to_one_that_answers(broken: BaseException) -> None:
+    breaks = asyncio.Event()
+
+    async def breaking(_request: ProviderRequest):  # type: ignore[no-untyped-def]
+        await breaks.wait()
+        raise broken
+        yield PLAIN[0]
+
+    def script(request: ProviderRequest):  # type: ignore[no-untyped-def]
+        return breaking(request) if request.model.name == SLOW else play(breaks, *PLAIN)(request)
+
+    async with running(script) as service:
+        asking = asyncio.create_task(summary_of(service, hedged()))
+        while service.acme.open < 2:
+            await asyncio.sleep(0.001)
+        breaks.set()
+        summary = await asking
+    assert summary.outcome == completion_pb2.OUTCOME_COMPLETE
+    assert summary.selected_model != SLOW
+
+
+async def test_two_attempts_that_break_are_told_as_a_defect_and_not_waited_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    breaks = asyncio.Event()
+
+    async def script(_request: ProviderRequest):  # type: ignore[no-untyped-def]
+        await breaks.wait()
+        raise KeyError("secret")
+        yield PLAIN[0]
+
+    async with running(script) as service:
+        asking = asyncio.create_task(summary_of(service, hedged()))
+        while service.acme.open < 2:
+            await asyncio.sleep(0.001)
+        breaks.set()
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await asking
+    assert told(raised.value).reason == "INTERNAL"
+    assert "secret" not in str(raised.value.details())
+    assert "incident" in caplog.text
 
 
 async def test_a_caller_who_leaves_ends_both_attempts() -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from muxer.v1 import catalogue_service_pb2, catalogue_service_pb2_grpc, muxer_service_pb2
 
 from muxer_grpc.domain.completion import TextDelta
+from muxer_grpc.domain.errors import Draining
 from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.rpc import health_messages
 from muxer_grpc.rpc.calls import CallLimits
@@ -98,6 +99,22 @@ async def test_watch_of_an_unknown_service_says_so_and_stays_open() -> None:
         assert (await watch.read()).status == health_messages.SERVICE_UNKNOWN
         assert not watch.done()
         watch.cancel()
+
+
+async def test_a_drain_ends_a_reflection_stream_that_waits_for_its_caller_at_once() -> None:
+    async with running() as service:
+        call = service.channel.stream_stream(
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )()
+        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        assert (await call.read()).list_services_response.service
+        service.calls.idle_streams.end_all(Draining("the process is shutting down", retry_after_seconds=0.05))
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call.read()
+        assert told(raised.value).reason == "DRAINING"
+        await service.data.server.stop(60)
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])

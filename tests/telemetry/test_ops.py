@@ -16,6 +16,7 @@ from muxer.v1 import muxer_service_pb2, muxer_service_pb2_grpc
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
+from muxer_grpc.pipeline.time_limit import TimeLimit
 from muxer_grpc.server import RunningServer, running_server
 from muxer_grpc.telemetry import names
 from muxer_grpc.telemetry.exposition import prometheus_name
@@ -128,6 +129,17 @@ async def test_health_is_told_apart_from_readiness_and_a_drain_ends_the_latter(t
         await asyncio.sleep(0)
         assert (await get(of(server), "/readyz"))[:2] == (503, "draining\n")
         assert (await get(of(server), "/healthz"))[0] == 200
+        await draining
+
+
+async def test_a_drain_waits_for_what_a_call_does_when_it_has_ended(tmp_path: Path) -> None:
+    async with operated(tmp_path, "plain") as server:
+        limit = TimeLimit(asyncio.get_running_loop().time() + 60)
+        server.calls._unary.add(limit)
+        draining = asyncio.create_task(server.drain())
+        await asyncio.wait({draining}, timeout=0.3)
+        assert not draining.done()
+        server.calls._unary.discard(limit)
         await draining
 
 
