@@ -79,7 +79,7 @@ class RunningServer:
                 await asyncio.shield(stopping)
         self.calls.end_all(draining)
         await stopping
-        # gRPC waits for its calls, and not for what they do when they have ended: they settle, and then books are closed.
+        # gRPC waits for its calls, and not for what they do when they have ended: they settle before the books close.
         for _ in range(round(ENDING_SECONDS / LOOK_SECONDS)):
             if not self.calls.under_way:
                 break
