@@ -175,7 +175,12 @@ class Pipeline:
                 completion.close()
                 if request.request_id is not None:
                     self._repeats.end(limit.principal.subject.tenant_id, request.request_id.id, completion)
-            summary = await completion.settled(summary, limit.trace)
+            try:
+                summary = await completion.settled(summary, limit.trace)
+            except asyncio.CancelledError:
+                # Whoever leaves while its answer is booked has paid for it: others who wait for it need not.
+                pending.store(completion.whole(summary))
+                raise
             pending.store(completion.whole(summary))
             yield summary
         finally:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Insert, RowMapping, and_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import RowMapping, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from muxer_grpc.domain.administration import Actor
@@ -65,10 +64,16 @@ class OverrideTable:
 
     async def _make_sure(self, connection: AsyncConnection, name: OverrideName) -> None:
         """Makes the row, so that of two who set it first one waits for the other."""
-        made: Any = sqlite.insert(overrides) if self._database.is_sqlite else postgresql.insert(overrides)
         row: dict[str, Any] = {"kind": name.kind.value, "name": name.name, "value": {}, "revision": 0, "updated_us": 0}
-        insert: Insert = made.values(**row, updated_by="").on_conflict_do_nothing()
-        await connection.execute(insert)
+        await connection.execute(self._insert().values(**row, updated_by="").on_conflict_do_nothing())
+
+    def _insert(self) -> Any:
+        # A dialect takes some time to load, and only one of them is needed.
+        if self._database.is_sqlite:
+            from sqlalchemy.dialects.sqlite import insert
+        else:
+            from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+        return insert(overrides)
 
 
 def _override_of(row: RowMapping) -> Override:

@@ -86,6 +86,7 @@ class Servers:
     one: Server
     twenty: Server
     unaccounted: Server
+    unwritten: Server
     caching: Server
     shared: Server | None
     floor: Server
@@ -97,7 +98,8 @@ def servers(stack: ExitStack) -> Servers:
     ours = {
         "one": muxer(upstream, 1),
         "twenty": muxer(upstream, 20),
-        "unaccounted": muxer(upstream, 20, accounts.__name__),
+        "unaccounted": muxer(upstream, 20, accounts.__name__, **{accounts.KEPT: "none"}),
+        "unwritten": muxer(upstream, 20, accounts.__name__, **{accounts.KEPT: "unwritten"}),
         "caching": muxer(upstream, 20, MUXER_CACHE__ENABLED="true"),
     }
     if url:
@@ -162,11 +164,12 @@ def rows(to: Servers) -> list[Row]:
 def lone_callers(to: Servers) -> list[Alone]:
     """Lists what a lone caller waits for: a service without accounts, and those that keep them; bare ones first."""
     complete = muxer_service_pb2.CompleteRequest(spec=request()).SerializeToString()
-    bare, ours = "bare grpc.aio + aiohttp", "Complete without accounts"
+    bare, ours = "bare grpc.aio + aiohttp", "Complete with accounts, but for their two commits"
     found = [
         Alone(bare, partial(load.alone, to.floor, "/bare.Bare/Call", complete)),
         Alone("the same with two bare commits", partial(load.alone, to.floor, "/bare.Bare/Booked", complete), bare),
-        Alone(ours, partial(load.alone, to.unaccounted, f"{SERVICE}Complete", complete)),
+        Alone("Complete without accounts", partial(load.alone, to.unaccounted, f"{SERVICE}Complete", complete)),
+        Alone(ours, partial(load.alone, to.unwritten, f"{SERVICE}Complete", complete)),
     ]
     for where, server in (("SQLite", to.twenty), ("PostgreSQL", to.shared)):
         if server is not None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from muxer_grpc import bootstrap
 from muxer_grpc.cli import app
+from muxer_grpc.pipeline.settlement import Bookkeeping
 from muxer_grpc.pipeline.surroundings import Surroundings
 from muxer_grpc.storage.database import Database
 from muxer_grpc.storage.migrating import migrate
@@ -19,6 +21,8 @@ from tests.services.server import OwnSession, ServiceMissing
 
 NO_POSTGRESQL = "not measured: no PostgreSQL"
 GOAL_ADDED_US = 500.0
+# Names what the service of this module keeps: none, or unwritten accounts.
+KEPT = "BENCH_ACCOUNTS"
 
 
 @contextmanager
@@ -70,13 +74,30 @@ class Alone:
         return median(mine - other for mine, other in zip(self.rounds, without.rounds, strict=True))
 
 
-def _unaccounted(**given: object) -> Surroundings:
-    return Surroundings(**given | {"books": None})  # type: ignore[arg-type]
+class Unwritten:
+    """Accounts of which nothing is written: what keeps them is done, but for the two commits."""
+
+    async def reserve(self, _reservation: object) -> None:
+        return None
+
+    def settle(self, _settlement: object) -> asyncio.Future[None]:
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    keep = settle
+
+
+def _surroundings(**given: object) -> Surroundings:
+    books = given["books"]
+    assert isinstance(books, Bookkeeping)
+    kept = None if os.environ[KEPT] == "none" else replace(books, accounts=Unwritten())  # type: ignore[arg-type]
+    return Surroundings(**given | {"books": kept})  # type: ignore[arg-type]
 
 
 def main() -> None:
-    """Runs the service as it is, with a database that is open, but without accounts."""
-    bootstrap.__dict__["Surroundings"] = _unaccounted
+    """Runs the service as it is, with an open database, but without accounts, or with such as are not written."""
+    bootstrap.__dict__["Surroundings"] = _surroundings
     app.main()
 
 

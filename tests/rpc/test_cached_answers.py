@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
 import grpc.aio
 import pytest
@@ -31,6 +33,8 @@ from muxer_grpc.settings_resilience import BreakerSettings, ResilienceSettings
 from muxer_grpc.settings_storage import StorageSettings
 from tests.rpc.accounting import COST, answer, books_of, complete, events, give, small
 from tests.rpc.service import PLAIN, Script, Service, play, running, told
+from tests.services import shared
+from tests.services.server import Session
 from tests.storage.records import budget
 
 ONE_ATTEMPT = ResilienceSettings(max_attempts=1, breaker=BreakerSettings(enabled=False))
@@ -214,6 +218,32 @@ async def test_when_the_first_caller_leaves_another_takes_over(method: str) -> N
         said = await asyncio.gather(*others)
         assert calls_of(service) == 2
     assert Counter(summary.cache_hit for _, _, summary in said) == {False: 1, True: 4}
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_what_the_first_caller_paid_for_is_given_to_others_also_when_it_leaves_before_it_is_booked(
+    method: str, services: Session, tmp_path: Path
+) -> None:
+    going_on = asyncio.Event()
+    url = shared.migrated_sqlite(services, tmp_path / "muxer.db")
+    async with caching(play(PLAIN[0], PLAIN[1], going_on, *PLAIN[2:]), url=url) as service:
+        first = asyncio.create_task(answer(service, method, small()))
+        while calls_of(service) < 1:
+            await asyncio.sleep(0.005)
+        other = asyncio.create_task(answer(service, method, small()))
+        while service.calls.under_way < 2:
+            await asyncio.sleep(0.005)
+        with closing(sqlite3.connect(tmp_path / "muxer.db", isolation_level=None, check_same_thread=False)) as busy:
+            await asyncio.to_thread(busy.execute, "BEGIN IMMEDIATE")
+            going_on.set()
+            while service.acme.open:
+                await asyncio.sleep(0.005)
+            assert not first.done()
+            first.cancel()
+            _, text, summary = await other
+        assert calls_of(service) == 1
+    assert (text, summary.cache_hit) == ("Hello world", True)
+    assert len(books_of(url).entries) == 1
 
 
 async def test_when_the_first_fails_one_of_those_who_wait_goes_on() -> None:
