@@ -67,9 +67,12 @@ def lease_services(
 
 
 def grace_us(settings: Settings) -> int:
-    """Gives how long promises may be overdue before nobody seems to sweep, in microseconds: a turn and more."""
-    turn = settings.storage.lease_seconds / 3
-    return int((turn + CLOCK_SLACK + SETTLING_SECONDS) * MICROSECONDS)
+    """Gives how long promises may be overdue before nobody seems to sweep, in microseconds.
+
+    Whoever has just started spares everybody for a lease; then comes a turn.
+    """
+    lease = settings.storage.lease_seconds
+    return int((lease + lease / 3 + CLOCK_SLACK + SETTLING_SECONDS) * MICROSECONDS)
 
 
 async def check_books(settings: Settings, tenant_id: str | None) -> LedgerCheck:

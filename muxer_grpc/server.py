@@ -296,7 +296,9 @@ def _follow_supervisor(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> 
 def serve_process(
     settings: Settings, ready: Ready, load: Load | None = None, *, orders: Connection | None = None
 ) -> int:
-    """Serves in this process until SIGTERM or SIGINT, then drains. Gives the exit code; a second signal cuts short.
+    """Serves in this process until SIGTERM or SIGINT, then drains. Gives the exit code.
+
+    A second signal cuts short; in a worker that is its supervisor's to do.
 
     With `load`, SIGHUP reads the configuration again. With `orders` it is a worker: it shares its port with others,
     ends with its supervisor, and takes the settings that come that way.

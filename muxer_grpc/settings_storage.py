@@ -42,7 +42,7 @@ class StorageSettings(BaseModel):
         gt=0,
         le=300,
         description="How long an answer waits to be accounted for before the call fails, in seconds; it is accounted "
-        "for later all the same.",
+        "for later all the same. At a stop, what is left to write is tried for as long.",
     )
     request_id_seconds: float = Field(
         600, ge=0, le=7 * DAY_SECONDS, description="How long a request id gives the same answer, in seconds."

@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
@@ -33,12 +34,12 @@ RESTART_WINDOW_SECONDS = 60.0
 
 def _work(settings: Settings, connection: Connection) -> None:
     """Runs a worker: the whole life of a spawned process."""
+    # The supervisor's to hear: what it reads, all workers are sent.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # As in `muxer serve`.
     gc.disable()
     from muxer_grpc.server import serve_process
 
-    # The supervisor's to hear: what it reads, all workers are sent.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     set_up_logging(settings.log.level, settings.log.format)
     try:
         code = serve_process(settings, connection.send, orders=connection)
@@ -112,12 +113,14 @@ class Supervisor:
         ours, theirs = self._context.Pipe()
         settings = _of_worker(self._settings, number)
         process = self._context.Process(target=_work, args=(settings, theirs), name=f"muxer-worker-{number + 1}")
-        # A terminal sends Ctrl-C to all its processes; to workers the supervisor tells it, from their beginning on.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # A terminal sends Ctrl-C and its hang-up to all its processes; workers hear of them from the supervisor alone,
+        # from their beginning on. What starts with the first of them would undo that, so that it is started before.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
         try:
             process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._workers.append(_Worker(process, ours, number))
 

@@ -191,6 +191,9 @@ class AttemptChain:
     async def _drop(self, losers: list[Runner]) -> None:
         for loser in losers:
             await loser.end()
+            if loser.defect is not None:
+                # That of the winner is told by whoever gets its pieces.
+                _log.error("an attempt beside another met a defect", exc_info=loser.defect)
             failure = loser.attempt.failure
             if failure is None:
                 loser.attempt.left_behind = True

@@ -6,7 +6,6 @@ The idea is J. Dean's and L. Barroso's (The Tail at Scale, 2013). Both attempts 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ from muxer_grpc.domain.completion import Delta
 from muxer_grpc.domain.errors import MuxerError, ProviderFailure
 from muxer_grpc.pipeline.attempt import AttemptRun
 from muxer_grpc.pipeline.time_limit import TimeLimit
-
-_log = logging.getLogger(__name__)
 
 # Pieces that an attempt may be ahead of its caller.
 AHEAD = 16
@@ -48,7 +45,8 @@ class Runner:
         self.attempt = attempt
         self.ready = asyncio.Event()
         self._queue: asyncio.Queue[_Item] = asyncio.Queue(AHEAD)
-        self._broke = False
+        # What it broke by, where that is no failure of its provider.
+        self.defect: BaseException | None = None
         # A limit bounds the waits of one task: this one has its own, which ends at the same time.
         self._limit = TimeLimit(limit.deadline, limit.principal)
         self._task = asyncio.create_task(self._run(timers))
@@ -56,7 +54,7 @@ class Runner:
     @property
     def failed(self) -> bool:
         """Tells whether the attempt failed already."""
-        return self._broke or self.attempt.failure is not None
+        return self.defect is not None or self.attempt.failure is not None
 
     async def _run(self, timers: Timers) -> None:
         last: _Item = _END
@@ -73,8 +71,7 @@ class Runner:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise
-            _log.error("an attempt that may have another beside it met a defect", exc_info=error)
-            last, self._broke = error, True
+            last = self.defect = error
         finally:
             self.ready.set()
             self._limit.close()

@@ -178,7 +178,7 @@ class Pipeline:
             try:
                 summary = await completion.settled(summary, limit.trace)
             except asyncio.CancelledError:
-                # Whoever leaves while its answer is booked has paid for it: others who wait for it need not.
+                # It is paid for and being booked, whoever left: others who wait for the same need not pay anew.
                 pending.store(completion.whole(summary))
                 raise
             pending.store(completion.whole(summary))

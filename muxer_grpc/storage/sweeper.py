@@ -53,18 +53,25 @@ class Sweeper:
 
         A database that cannot be used is tried again at the next turn.
         """
+        await self._guarded(self.sign)
         await asyncio.gather(self._repeat(self.sign), self._repeat(self.clear))
 
     async def _repeat(self, turn: Callable[[], Awaitable[None]]) -> None:
         while True:
-            try:
-                await turn()
-            except MuxerError as error:
-                _log.warning("the promises could not be looked after: %s", error.message)
-            except Exception:
-                # Without signs of life others would settle what this process still works on.
-                _log.exception("looking after the promises broke")
+            await self._guarded(turn)
             await asyncio.sleep(self._lease_seconds / 3)
+
+    async def _guarded(self, turn: Callable[[], Awaitable[None]]) -> None:
+        """Takes a turn; without signs of life others would settle what this process still works on."""
+        try:
+            await turn()
+        except MuxerError as error:
+            _log.warning("the promises could not be looked after: %s", error.message)
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
+            _log.exception("looking after the promises broke")
 
     async def turn(self) -> None:
         """Gives a sign of life, and sweeps once."""

@@ -33,6 +33,25 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
+def blocked(pid: int) -> set[signal.Signals]:
+    """Lists the signals that a process has waiting."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk")), 16)
+    return {number for number in signal.Signals if mask >> (number - 1) & 1}
+
+
+async def test_workers_hear_ctrl_c_and_hang_ups_from_their_supervisor_alone_from_their_beginning_on(
+    tmp_path: Path,
+) -> None:
+    async with launched(tmp_path, "--workers", "2", **variables()) as service:
+        await until(lambda: len(workers_of(service)) == 2)
+        assert [blocked(worker) & {signal.SIGINT, signal.SIGHUP} for worker in workers_of(service)] == [
+            {signal.SIGINT, signal.SIGHUP}
+        ] * 2
+        await service.ready()
+        assert blocked(service.pid) == set()
+
+
 async def test_a_stop_that_comes_while_workers_start_stops_them_all_and_is_a_success(tmp_path: Path) -> None:
     async with launched(tmp_path, "--workers", "3", **variables()) as service:
         await until(lambda: bool(workers_of(service)))
@@ -49,7 +68,7 @@ async def test_a_stop_that_comes_while_a_dead_worker_is_replaced_is_not_forgotte
 
 
 async def test_a_worker_that_is_told_twice_to_stop_still_ends_in_order(tmp_path: Path) -> None:
-    async with muxer(tmp_path, "--workers", "2", **variables(MUXER_SERVER__DRAIN_ANNOUNCE_SECONDS="2")) as service:
+    async with muxer(tmp_path, "--workers", "2", **variables(MUXER_SERVER__DRAIN_ANNOUNCE_SECONDS="4")) as service:
         os.kill(workers_of(service)[0], signal.SIGTERM)
         await until(lambda: '"message":"draining"' in service.log.read_text())
         assert await service.stopped() == 0
@@ -58,9 +77,8 @@ async def test_a_worker_that_is_told_twice_to_stop_still_ends_in_order(tmp_path:
 
 async def test_a_wish_to_reload_that_comes_while_the_service_starts_is_heard_once_it_serves(tmp_path: Path) -> None:
     async with launched(tmp_path, **variables()) as service:
-        status = Path(f"/proc/{service.pid}/status")
         # Until it says that such a wish shall wait, a process knows nothing of it.
-        await until(lambda: "SigBlk:\t0000000000000001" in status.read_text())
+        await until(lambda: signal.SIGHUP in blocked(service.pid))
         service.process.send_signal(signal.SIGHUP)
         await service.ready()
         await until(lambda: "the configuration was read again" in service.log.read_text())

@@ -117,6 +117,14 @@ async def test_a_drain_ends_a_reflection_stream_that_waits_for_its_caller_at_onc
         await service.data.server.stop(60)
 
 
+async def test_a_reflection_stream_without_a_deadline_is_bounded_by_the_service() -> None:
+    async with running(limits=CallLimits(default_deadline_seconds=0.2)) as service:
+        call = service.channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")()
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call.read()
+        assert told(raised.value).reason == "DEADLINE_EXCEEDED"
+
+
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 async def test_reflection_lists_the_services_under_both_names(version: str) -> None:
     async with running() as service:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from math import ceil
+from pathlib import Path
 
 import pytest
 
@@ -190,6 +191,40 @@ async def test_a_process_that_was_halted_takes_nobody_for_dead_before_a_lease_is
         await here.live(2 * LEASE / 3)
         await there.writer.settle(settlement(promise, 40))
     assert [row["outcome"] for row in read_books(database).entries] == ["complete"]
+
+
+async def test_what_a_dead_process_left_in_a_file_is_settled_as_soon_as_another_starts(
+    services: Session, tmp_path: Path
+) -> None:
+    database = Database(shared.migrated_sqlite(services, tmp_path / "muxer.db"))
+    clock = Clock(START)
+    async with replicas(database, clock, "dead", "here") as (dead, here):
+        await dead.promise()
+        clock.at += 2 * LEASE
+        running = asyncio.create_task(Sweeper(database, here.writer, "new", LEASE, clock).run())
+        while read_books(database).reservations:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert [row["outcome"] for row in read_books(database).entries] == ["abandoned"]
+    await database.aclose()
+
+
+async def test_a_stray_cancellation_does_not_end_the_signs_of_life(database: Database) -> None:
+    signs = 0
+
+    class Cancelled(Sweeper):
+        async def renew(self) -> None:
+            nonlocal signs
+            signs += 1
+            raise asyncio.CancelledError
+
+    async with replicas(database, Clock(START), "here") as (here,):
+        running = asyncio.create_task(Cancelled(database, here.writer, "here", 0.01, here.clock).run())
+        while signs < 3:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        assert isinstance((await asyncio.gather(running, return_exceptions=True))[0], asyncio.CancelledError)
 
 
 async def test_a_sign_of_life_does_not_wait_for_what_is_swept(database: Database) -> None:
