@@ -4,6 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?= python3
 ARGS ?=
+SERVE = $(VENV)/bin/muxer serve --examples $(if $(MUXER_OPS__LISTEN),,--ops-listen 127.0.0.1:9464) $(ARGS)
 .DEFAULT_GOAL := help
 .PHONY: help run test faults endure phoenix soak check eval train stubs contract-check contract-release bench format lock settings-doc clean
 
@@ -12,7 +13,7 @@ help: ## Shows this list
 
 run: $(VENV)/.run ## Sets up what is missing and serves on 127.0.0.1:50051 (ARGS="--workers 2" passes options on)
 	@# On a terminal the service gets a process group of its own, so that Ctrl-C drains it and does not strike make.
-	@if [ -t 0 ] && [ -t 1 ]; then set -m; fi; $(VENV)/bin/muxer serve --examples $(if $(MUXER_OPS__LISTEN),,--ops-listen 127.0.0.1:9464) $(ARGS)
+	@if [ -t 0 ] && [ -t 1 ]; then set -m; $(SERVE); else exec $(SERVE); fi
 
 test: $(VENV)/.dev ## Sets up what is missing and runs all tests (ARGS="-k name" passes options on)
 	@.make/services

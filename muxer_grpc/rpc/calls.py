@@ -144,7 +144,7 @@ class Calls:
     def entrance(self, method: str, *, streams: bool) -> Entrance:
         """Gives how calls of a packaged service's method come in, by its full name."""
         entrance = self._entrance(streams=streams, exempt=False)
-        entrance.gate = self._guards.gate(method)
+        entrance.gate, entrance.method = self._guards.gate(method), method[1:]
         return entrance
 
     def _entrance(self, *, streams: bool, exempt: bool, request_type: type[Message] | None = None) -> Entrance:

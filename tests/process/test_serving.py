@@ -116,3 +116,15 @@ async def test_workers_share_a_port_and_a_dead_one_is_replaced(tmp_path: Path) -
                         break
                 await asyncio.sleep(0.1)
         assert await service.stopped(seconds=20) == 0
+
+
+async def test_who_asks_for_the_contract_leaves_a_line_in_the_log_like_any_other(tmp_path: Path) -> None:
+    async with muxer(tmp_path, MUXER_LOG__LEVEL="info", MUXER_LOG__FORMAT="json") as service:
+        async with grpc.aio.insecure_channel(service.target) as channel:
+            call = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")()
+            await call.done_writing()
+            assert await call.read() is grpc.aio.EOF
+        assert await service.stopped() == 0
+    log = service.log.read_text()
+    assert "Logging error" not in log
+    assert '"message":"ServerReflectionInfo OK"' in log

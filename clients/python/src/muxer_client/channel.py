@@ -12,11 +12,16 @@ from typing import Any
 import grpc
 
 # Retries for UNAVAILABLE alone: other codes either cannot help or cost money again. A backoff under 10 ms makes gRPC
-# hang past the deadline (grpc/grpc#41036).
+# hang past the deadline (grpc/grpc#41036). A stream that may be tried again, and whose service dies before the first
+# message, hangs past it too, whatever the backoff: streams are not tried again.
+RETRIED = ("Route", "Complete", "GetMetrics")
 SERVICE_CONFIG = {
     "methodConfig": [
         {
-            "name": [{"service": "muxer.v1.MuxerService"}, {"service": "muxer.v1.CatalogueService"}],
+            "name": [
+                *({"service": "muxer.v1.MuxerService", "method": name} for name in RETRIED),
+                {"service": "muxer.v1.CatalogueService"},
+            ],
             "retryPolicy": {
                 "maxAttempts": 3,
                 "initialBackoff": "0.1s",
